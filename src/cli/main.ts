@@ -1,0 +1,3 @@
+#!/usr/bin/env node
+process.stderr.write("tsbpf: no commands yet\n");
+process.exitCode = 2;

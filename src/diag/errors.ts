@@ -1,0 +1,117 @@
+/** Every error that an operation of this package throws on purpose. `code` is stable; `cause` is kept. */
+export class TsbpfError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** A broken or unsupported object file. */
+export class ElfError extends TsbpfError {
+  readonly offset: number | undefined;
+  readonly section: string | undefined;
+  constructor(message: string, where: { offset?: number; section?: string } = {}, options?: ErrorOptions) {
+    const place = [
+      where.section === undefined ? "" : `section ${where.section}`,
+      where.offset === undefined ? "" : `offset 0x${where.offset.toString(16)}`,
+    ].filter(Boolean);
+    super("ELF", place.length ? `${message} (${place.join(", ")})` : message, options);
+    this.offset = where.offset;
+    this.section = where.section;
+  }
+}
+
+/** Broken type information. */
+export class BtfError extends TsbpfError {
+  readonly typeId: number | undefined;
+  readonly offset: number | undefined;
+  constructor(message: string, where: { typeId?: number; offset?: number } = {}, options?: ErrorOptions) {
+    const place = [
+      where.typeId === undefined ? "" : `type id ${where.typeId}`,
+      where.offset === undefined ? "" : `offset 0x${where.offset.toString(16)}`,
+    ].filter(Boolean);
+    super("BTF", place.length ? `${message} (${place.join(", ")})` : message, options);
+    this.typeId = where.typeId;
+    this.offset = where.offset;
+  }
+}
+
+/** Bytes that are not a valid instruction, or text that does not assemble. */
+export class AsmError extends TsbpfError {
+  /** Slot index of the instruction, or line number (from 1) of the text. */
+  readonly insn: number | undefined;
+  readonly line: number | undefined;
+  constructor(message: string, where: { insn?: number; line?: number } = {}, options?: ErrorOptions) {
+    super(
+      "ASM",
+      where.line !== undefined
+        ? `line ${where.line}: ${message}`
+        : where.insn !== undefined
+          ? `insn ${where.insn}: ${message}`
+          : message,
+      options,
+    );
+    this.insn = where.insn;
+    this.line = where.line;
+  }
+}
+
+/** Opening, relocating or loading an object failed. `errno` is positive where a backend gave one. */
+export class LoadError extends TsbpfError {
+  readonly errno: number | undefined;
+  constructor(message: string, errno?: number, options?: ErrorOptions) {
+    super("LOAD", message, options);
+    this.errno = errno;
+  }
+}
+
+/** A program that an engine refuses before it runs. */
+export class InvalidProgramError extends TsbpfError {
+  readonly insn: number;
+  constructor(message: string, insn: number, options?: ErrorOptions) {
+    super("INVALID_PROGRAM", `insn ${insn}: ${message}`, options);
+    this.insn = insn;
+  }
+}
+
+/** The bounds-checked mode stopped a running program. */
+export class ProgramFault extends TsbpfError {
+  readonly fault: number;
+  readonly insn: number;
+  readonly address: bigint;
+  constructor(
+    message: string,
+    where: { fault: number; insn: number; address: bigint },
+    options?: ErrorOptions,
+  ) {
+    super("FAULT", `insn ${where.insn}: ${message}`, options);
+    this.fault = where.fault;
+    this.insn = where.insn;
+    this.address = where.address;
+  }
+}
+
+/** Something that this version, kernel or platform does not offer; `since` says what brings it. */
+export class UnsupportedError extends TsbpfError {
+  readonly feature: string;
+  readonly since: string | undefined;
+  constructor(feature: string, since?: string, options?: ErrorOptions) {
+    super(
+      "UNSUPPORTED",
+      since === undefined ? `${feature} is not supported` : `${feature} is not supported (${since})`,
+      options,
+    );
+    this.feature = feature;
+    this.since = since;
+  }
+}
+
+/** Our own bug: never caught; says which invariant broke. */
+export class InternalError extends Error {
+  constructor(invariant: string, options?: ErrorOptions) {
+    super(`internal error: ${invariant}`, options);
+    this.name = "InternalError";
+  }
+}

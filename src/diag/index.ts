@@ -1,0 +1,11 @@
+export {
+  AsmError,
+  BtfError,
+  ElfError,
+  InternalError,
+  InvalidProgramError,
+  LoadError,
+  ProgramFault,
+  TsbpfError,
+  UnsupportedError,
+} from "./errors.ts";

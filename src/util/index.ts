@@ -1,0 +1,1 @@
+export { alignUp, hex, isLittleEndianHost } from "./numbers.ts";

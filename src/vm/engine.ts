@@ -1,0 +1,75 @@
+/**
+ * What an engine (interpreter, JIT) takes and gives. The embedded kernel resolves a program to this form; the engines
+ * know nothing of file descriptors, objects or program types.
+ */
+
+/** A map as generated code may know it: enough to inline lookups. Addresses are offsets in linear memory. */
+export interface VmMap {
+  /** Offset of `struct bpf_map`; LD_IMM64 carries it as a full 64-bit pointer (POINTER_HIGH in the high half). */
+  readonly address: number;
+  readonly type: number;
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly flags: number;
+  /** Arrays: offset of element 0 and the distance between elements; 0 for other types. */
+  readonly values: number;
+  readonly stride: number;
+  /** Per-CPU arrays: distance between one CPU's copy and the next one's. */
+  readonly cpuStride: number;
+}
+
+/**
+ * How a helper or kfunc is reached.
+ * - `core`: an export of the core module, `(r1..r5: u64) -> u64`, always five parameters; linked Wasm to Wasm.
+ * - `js`: reads u64 arguments from the CPU block at CPU_ARGS, leaves r0 at CPU_RESULT; takes the CPU block's offset.
+ */
+export type HelperBinding =
+  | { readonly kind: "core"; readonly name: string; readonly nargs: number; readonly callsBack?: boolean }
+  | {
+      readonly kind: "js";
+      readonly name: string;
+      readonly nargs: number;
+      readonly callsBack?: boolean;
+      readonly fn: (cpuBlock: number) => void;
+    };
+
+/** `checked`: every access is looked up in the shadow and a fault stops the program. `unchecked`: verified programs. */
+export type AccessMode = "checked" | "unchecked";
+
+export interface VmProgram {
+  readonly id: number;
+  readonly name: string;
+  /**
+   * Instruction slots, 8 bytes each, little-endian. LD_IMM64 of maps, map values, BTF ids and variables is already
+   * a plain 64-bit constant (src_reg 0); what remains is BPF_PSEUDO_FUNC, BPF_PSEUDO_CALL (imm = slots to the target,
+   * relative to the next slot) and BPF_PSEUDO_KFUNC_CALL.
+   */
+  readonly insns: Uint8Array;
+  readonly maps: readonly VmMap[];
+  readonly mode: AccessMode;
+  /** undefined: unknown, the engine refuses the program (InvalidProgramError names the instruction). */
+  helper(id: number): HelperBinding | undefined;
+  kfunc(btfId: number, off: number): HelperBinding | undefined;
+  /**
+   * Per instruction slot, set where the verifier proved it: bit 0 = load through a BTF pointer (a fault reads zero);
+   * bit 1 = back edge bounded. Absent before the verifier exists.
+   */
+  readonly facts?: Uint8Array;
+}
+
+export interface LoadedProgram {
+  /**
+   * Runs on the current CPU with r1 = pointer to ctx. Returns the low 32 bits of r0 (signed, as Wasm gives an i32);
+   * the whole r0 stands at CPU_RESULT. A fault of the checked mode throws ProgramFault.
+   */
+  run(ctx: number): number;
+  /** Index in the shared function table (tail calls, callbacks by the kernel); 0 while none is assigned. */
+  readonly tableIndex: number;
+  dispose(): void;
+}
+
+export interface Engine {
+  readonly name: "jit" | "interp";
+  load(program: VmProgram): LoadedProgram;
+}

@@ -1,0 +1,2 @@
+export type * from "./engine.ts";
+export * from "./layout.ts";
