@@ -34,6 +34,8 @@ export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
 export const EOVERFLOW = 75;
 export const EBADR = 53;
+/** BPF_OBJ_GET_INFO_BY_FD's word for a closed descriptor. */
+export const EBADFD = 77;
 export const ENODATA = 61;
 /** Kernel-internal, yet bpf(2) returns it. */
 export const ENOTSUPP = 524;
@@ -67,6 +69,7 @@ const names: Readonly<Record<number, string>> = {
   53: "EBADR",
   61: "ENODATA",
   75: "EOVERFLOW",
+  77: "EBADFD",
   90: "EMSGSIZE",
   93: "EPROTONOSUPPORT",
   95: "EOPNOTSUPP",

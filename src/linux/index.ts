@@ -1,0 +1,1 @@
+export { LinuxBackend } from "./linux-backend.ts";
