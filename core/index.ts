@@ -1,2 +1,4 @@
 // The core module: what must run inside Wasm beside the jitted code. One export list; each family has its folder.
-export { nop } from "./nop";
+export { alloc, allocated_blocks, allocated_bytes, block_size, release } from "./alloc";
+export { heap_base, init, shadow_write } from "./env";
+export { check_read, check_write, paint } from "./shadow";

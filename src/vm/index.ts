@@ -1,2 +1,9 @@
+export {
+  AddressSpace,
+  type AddressSpaceOptions,
+  type Allocated,
+  type Permission,
+} from "./address-space.ts";
+export type { CoreExports } from "./core.ts";
 export type * from "./engine.ts";
 export * from "./layout.ts";
