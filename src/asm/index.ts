@@ -1,5 +1,6 @@
 // eBPF instructions: one table, and everything that reads it.
 export * from "./build.ts";
+export * from "./classic/index.ts";
 export {
   decode,
   decodeSlots,
