@@ -4,6 +4,7 @@ const layers = {
   util: [],
   diag: ["util"],
   uapi: ["util", "diag"],
+  pcap: ["util", "diag"],
   asm: ["util", "diag", "uapi"],
   elf: ["util", "diag", "uapi"],
   btf: ["util", "diag", "uapi"],

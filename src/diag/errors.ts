@@ -38,6 +38,15 @@ export class BtfError extends TsbpfError {
   }
 }
 
+/** A capture file that is broken, cut or of no format that we read. `offset` is the place in the file. */
+export class CaptureError extends TsbpfError {
+  readonly offset: number;
+  constructor(message: string, offset: number, options?: ErrorOptions) {
+    super("CAPTURE", `${message} (offset 0x${offset.toString(16)})`, options);
+    this.offset = offset;
+  }
+}
+
 /** Bytes that are not a valid instruction, or text that does not assemble. */
 export class AsmError extends TsbpfError {
   /** Slot index of the instruction, or line number (from 1) of the text. */

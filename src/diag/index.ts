@@ -1,6 +1,7 @@
 export {
   AsmError,
   BtfError,
+  CaptureError,
   ElfError,
   InternalError,
   InvalidProgramError,
