@@ -216,8 +216,9 @@ export class Btf {
       const records = this.#records;
       // Names that lie in the base's strings (possible, though deduplication avoids it) or nowhere: not indexed.
       this.#names = new NameIndex(records.length, strings, (index) => {
-        const at = words[records[index]!]! - this.stringsStart;
-        return at > 0 && at < strings.length ? at : 0;
+        const offset = words[records[index]!]!;
+        const at = offset - this.stringsStart;
+        return offset !== 0 && at >= 0 && at < strings.length ? at : -1;
       });
     }
     const index = this.#names.find(

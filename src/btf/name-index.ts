@@ -8,7 +8,7 @@ export class NameIndex {
   readonly #strings: Uint8Array;
   readonly #nameOffset: (index: number) => number;
 
-  /** Indexes 0..count-1, whose names start at `nameOffset(index)` of `strings` and end with a NUL; 0 = no name. */
+  /** Indexes 0..count-1, whose names start at `nameOffset(index)` of `strings` and end with a NUL; -1: none. */
   constructor(count: number, strings: Uint8Array, nameOffset: (index: number) => number) {
     let size = 16;
     while (size < count) size *= 2;
@@ -20,7 +20,7 @@ export class NameIndex {
     // Backwards, so that a chain yields the lowest index first.
     for (let index = count - 1; index >= 0; index--) {
       const at = nameOffset(index);
-      if (at === 0) continue;
+      if (at < 0) continue;
       const slot = this.#hash(strings, at, strings.length) & this.#mask;
       this.#next[index] = this.#heads[slot]!;
       this.#heads[slot] = index;
