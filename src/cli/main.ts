@@ -1,4 +1,3 @@
 #!/usr/bin/env node
-import { run } from "./program.ts";
-
-process.exitCode = await run(process.argv.slice(2));
+process.stderr.write("tsbpf: no commands yet\n");
+process.exitCode = 2;

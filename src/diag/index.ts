@@ -5,7 +5,6 @@ export {
   ElfError,
   InternalError,
   InvalidProgramError,
-  IoError,
   LoadError,
   ProgramFault,
   TsbpfError,
