@@ -57,7 +57,7 @@ function list(tokens: readonly Token[], sink: Sink, s: Statement): bigint[] {
 }
 
 /** The one expression that `tokens` are. */
-function value(tokens: readonly Token[], sink: Sink, s: Statement): bigint {
+export function valueOf(tokens: readonly Token[], sink: Sink, s: Statement): bigint {
   const values = list(tokens, sink, s);
   if (values.length !== 1) throw sink.error(s, "expected one value");
   return values[0]!;
@@ -83,7 +83,8 @@ function sectionName(sink: Sink, s: Statement): string {
   return name;
 }
 
-function run(tokens: readonly Token[], sink: Sink, s: Statement): void {
+/** Carries out one directive: its words, the name first. */
+export function runDirective(tokens: readonly Token[], sink: Sink, s: Statement): void {
   const name = tokens[0]!.text;
   const rest = tokens.slice(1);
   const size = INTEGER_SIZE[name];
@@ -142,7 +143,7 @@ function run(tokens: readonly Token[], sink: Sink, s: Statement): void {
     case ".equ":
       if (tokens[1]?.kind !== "id" || !isPunct(tokens[2], ","))
         throw sink.error(s, "expected a name, a value");
-      sink.set(tokens[1].text, value(tokens.slice(3), sink, s));
+      sink.set(tokens[1].text, valueOf(tokens.slice(3), sink, s));
       return;
     case ".ascii":
     case ".asciz":
@@ -158,5 +159,3 @@ function run(tokens: readonly Token[], sink: Sink, s: Statement): void {
       throw sink.error(s, `unknown directive ${name}`);
   }
 }
-
-export const directive = { run, value };
