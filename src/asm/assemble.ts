@@ -9,7 +9,7 @@
 import { AsmError } from "../diag/index.ts";
 import { BPF_EXIT, BPF_JMP, BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC, HELPER_PROTOS } from "../uapi/index.ts";
 import { isLdImm64 } from "./codec.ts";
-import { isIgnored, runDirective, type Sink, valueOf } from "./directives.ts";
+import { expressionOf, isIgnored, runDirective, type Sink } from "./directives.ts";
 import { isPunct } from "./expression.ts";
 import { lex, type Statement, type Syntax, shorten, statements, type Token } from "./lex.ts";
 import { SectionBytes } from "./output.ts";
@@ -128,7 +128,7 @@ class Assembler implements Sink {
       const end = word[1] === ".rept" ? matchingEndr(list, i) : -1;
       if (end < 0)
         throw this.error(list[i]!, `${word[1]} without its ${word[1] === ".rept" ? ".endr" : ".rept"}`);
-      const count = valueOf(lex(word[2]!, list[i]!.line), this, list[i]!);
+      const count = expressionOf(lex(word[2]!, list[i]!.line), this, list[i]!);
       if (count < 0n) throw this.error(list[i]!, `cannot repeat ${count} times`);
       const body = list.slice(i + 1, end);
       for (let n = 0n; n < count; n++) {
@@ -162,7 +162,7 @@ class Assembler implements Sink {
     const first = tokens[at];
     if (!first) return;
     if (first.kind === "id" && isPunct(tokens[at + 1], "="))
-      this.set(first.text, valueOf(tokens.slice(at + 2), this, s));
+      this.set(first.text, expressionOf(tokens.slice(at + 2), this, s));
     else if (first.kind === "id" && first.text.startsWith(".")) runDirective(tokens.slice(at), this, s);
     else if (this.dialect === "kernel") throw this.error(s, "expected an opcode in parentheses, as in (b7)");
     else this.insn(s, tokens, at);

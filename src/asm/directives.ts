@@ -57,7 +57,7 @@ function list(tokens: readonly Token[], sink: Sink, s: Statement): bigint[] {
 }
 
 /** The one expression that `tokens` are. */
-export function valueOf(tokens: readonly Token[], sink: Sink, s: Statement): bigint {
+export function expressionOf(tokens: readonly Token[], sink: Sink, s: Statement): bigint {
   const values = list(tokens, sink, s);
   if (values.length !== 1) throw sink.error(s, "expected one value");
   return values[0]!;
@@ -143,7 +143,7 @@ export function runDirective(tokens: readonly Token[], sink: Sink, s: Statement)
     case ".equ":
       if (tokens[1]?.kind !== "id" || !isPunct(tokens[2], ","))
         throw sink.error(s, "expected a name, a value");
-      sink.set(tokens[1].text, valueOf(tokens.slice(3), sink, s));
+      sink.set(tokens[1].text, expressionOf(tokens.slice(3), sink, s));
       return;
     case ".ascii":
     case ".asciz":

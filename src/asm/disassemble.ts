@@ -43,6 +43,8 @@ function llvmField(f: TemplateField, s: Slots, i: number): string {
       const v = BigInt.asIntN(64, imm64At(s, i));
       return v < 0n ? `-0x${(-v).toString(16)}` : `0x${v.toString(16)}`;
     }
+    case "lo":
+      return signedHex(imm >>> 0);
     case "hi":
       return signedHex(s.imm[i + 1]!);
     case "pseudo":

@@ -19,3 +19,4 @@ export {
   type KernelNames,
   kernelInsnText,
 } from "./disassemble.ts";
+export { type ObjdumpSection, type ObjdumpSymbol, objdump } from "./objdump.ts";
