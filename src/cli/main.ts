@@ -1,3 +1,4 @@
 #!/usr/bin/env node
-process.stderr.write("tsbpf: no commands yet\n");
-process.exitCode = 2;
+import { run } from "./program.ts";
+
+process.exitCode = await run(process.argv.slice(2));

@@ -47,6 +47,15 @@ export class CaptureError extends TsbpfError {
   }
 }
 
+/** A file or stream that cannot be read or written; `cause` is the platform's error. */
+export class IoError extends TsbpfError {
+  readonly path: string;
+  constructor(message: string, path: string, options?: ErrorOptions) {
+    super("IO", message, options);
+    this.path = path;
+  }
+}
+
 /** Bytes that are not a valid instruction, or text that does not assemble. */
 export class AsmError extends TsbpfError {
   /** Slot index of the instruction, or line number (from 1) of the text. */

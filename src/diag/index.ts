@@ -5,6 +5,7 @@ export {
   ElfError,
   InternalError,
   InvalidProgramError,
+  IoError,
   LoadError,
   ProgramFault,
   TsbpfError,

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { constants, programs } from "../../../tests/classic/random-programs.ts";
 import { runModel } from "../../../tests/support/ebpf-model.ts";
 import { AsmError, UnsupportedError } from "../../diag/index.ts";
 import { decodeClassic, encodeClassic, formatDdd, parseDdd } from "./codec.ts";
@@ -282,53 +283,15 @@ describe("classicToEbpf", () => {
 });
 
 describe("generated filters", () => {
-  const codes = [...CLASSIC_CODES.keys()];
-  const small = fc.integer({ min: 0, max: 70 });
-  const constant = fc.oneof(
-    small,
-    small,
-    fc.constantFrom(0xffffffff, 0x80000000, 0x7fffffff, SKF_NET_OFF, SKF_LL_OFF + 3, SKF_AD_OFF + 40, 31, 32),
-    fc.integer({ min: 0, max: 0xffffffff }),
-  );
-  /** Code, jt, jf, k: clamped afterwards so that most programs are valid. */
-  const raw = fc.tuple(fc.constantFrom(...codes), fc.nat(4), fc.nat(4), constant);
-
-  function repair(rows: [number, number, number, number][]): ClassicInsn[] {
-    const stored = Array.from({ length: 16 }, (_, k) => insn(0x02, k));
-    const body = rows.map(([code, jt, jf, k], i): ClassicInsn => {
-      const left = rows.length - i - 1;
-      const form = CLASSIC_CODES.get(code)!;
-      const limits = {
-        jump: k,
-        ja: k % (left + 1),
-        "load-mem": k % 16,
-        store: k % 16,
-        alu:
-          form.kind === "alu" && form.source === "k" && /div|mod/.test(form.mnemonic)
-            ? k || 1
-            : form.kind === "alu" && form.source === "k" && /sh/.test(form.mnemonic)
-              ? k % 32
-              : k,
-      } as const;
-      return { code, jt: Math.min(jt, left), jf: Math.min(jf, left), k: limits[form.kind as "ja"] ?? k };
-    });
-    return [...stored, ...body, retA];
-  }
-
   it.each(["linux", "libpcap"] as const)("translation = machine (%s)", (semantics) => {
     let ran = 0;
     fc.assert(
-      fc.property(
-        fc.array(raw, { minLength: 1, maxLength: 24 }),
-        fc.uint8Array({ maxLength: 64 }),
-        (rows, packet) => {
-          const insns = repair(rows);
-          if (validateClassic(insns).length > 0 || insns.some(({ k, code }) => code <= 0x30 && isComputed(k)))
-            return;
-          both(insns, semantics, packet);
-          ran++;
-        },
-      ),
+      fc.property(programs, fc.uint8Array({ maxLength: 64 }), (insns, packet) => {
+        if (validateClassic(insns).length > 0 || insns.some(({ k, code }) => code <= 0x30 && isComputed(k)))
+          return;
+        both(insns, semantics, packet);
+        ran++;
+      }),
       { numRuns: 2000, seed: 7 },
     );
     expect(ran).toBeGreaterThan(1000);
@@ -339,7 +302,7 @@ describe("generated filters", () => {
   it("garbage gives errors, never anything else", () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(fc.nat(0xff), fc.nat(0xff), fc.nat(0xff), constant), { maxLength: 30 }),
+        fc.array(fc.tuple(fc.nat(0xff), fc.nat(0xff), fc.nat(0xff), constants), { maxLength: 30 }),
         (rows) => {
           const insns = rows.map(([code, jt, jf, k]) => ({ code, jt, jf, k }));
           disassembleClassic(insns);

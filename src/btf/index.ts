@@ -1,0 +1,12 @@
+export { Btf, type BtfOptions, parseBtf } from "./btf.ts";
+export {
+  type BtfExt,
+  type BtfExtPart,
+  type BtfExtSection,
+  type CoreRelocation,
+  coreRelocations,
+  parseBtfExt,
+} from "./btf-ext.ts";
+export * from "./constants.ts";
+export { type BtfRawRow, btfRawRow, btfRawText } from "./raw.ts";
+export type { BtfEnumerator, BtfMember, BtfParam, BtfType, BtfVarSecinfo } from "./types.ts";

@@ -1,0 +1,163 @@
+/**
+ * An object file as libbpf sees it (bpf_object of tools/lib/bpf/libbpf.c): opening and linking are functions of bytes
+ * and, where given, a target kernel's BTF; only `load` touches a backend.
+ */
+import { BTF_KIND_FUNC, BTF_KIND_VAR, type Btf, type BtfExt, parseBtfExt } from "../btf/index.ts";
+import { LoadError } from "../diag/index.ts";
+import { type ElfFile, parseElf } from "../elf/index.ts";
+import { fixupBtf } from "./btf-fixup.ts";
+import { collectExterns } from "./externs.ts";
+import { fillKconfig, type KconfigOptions } from "./kconfig.ts";
+import { type ExternValue, type LinkContext, type LinkedProgram, linkProgram } from "./link.ts";
+import { btfMaps, dataMap, kconfigMap, legacyMaps, structOpsMaps } from "./maps.ts";
+import { collectRelocations, FunctionIndex } from "./relocs.ts";
+import { collectSections, type Sections } from "./sections.ts";
+import type { ExternSpec, FunctionSpec, MapSpec, ProgramSpec } from "./spec.ts";
+
+export interface OpenOptions {
+  /** The object's name, part of its data maps' names; libbpf takes the file's name up to its first dot. */
+  readonly name?: string;
+}
+
+export interface LinkOptions extends KconfigOptions {
+  /** The BTF of the kernel that shall run the programs: resolves kernel functions and typed ksyms. */
+  readonly targetBtf?: Btf;
+  /** Address of an untyped `__ksym`, as /proc/kallsyms has it. */
+  readonly ksym?: (name: string) => bigint | undefined;
+  /** BTF id of a kernel function, asked before `targetBtf`. */
+  readonly kfunc?: (name: string) => number | undefined;
+}
+
+export class BpfObject {
+  readonly name: string;
+  readonly license: string;
+  /** Section `version`, 0 without one. */
+  readonly version: number;
+  /** As the kernel gets it: sections sized, variables placed, externs made plain. */
+  readonly btf: Btf | undefined;
+  readonly btfExt: BtfExt | undefined;
+  /** Entry programs by name; the first one where a name repeats. */
+  readonly programs: Readonly<Record<string, ProgramSpec>>;
+  readonly programList: readonly ProgramSpec[];
+  /** Functions that programs call. */
+  readonly subprograms: readonly FunctionSpec[];
+  /** Maps by name, in libbpf's order in `mapList`. */
+  readonly maps: Readonly<Record<string, MapSpec>>;
+  readonly mapList: readonly MapSpec[];
+  readonly externs: readonly ExternSpec[];
+  /** Initial contents of global `__arena` variables. */
+  readonly arenaData: Uint8Array | undefined;
+  readonly #elf: ElfFile;
+  readonly #index: FunctionIndex<FunctionSpec>;
+
+  private constructor(elf: ElfFile, sections: Sections, name: string) {
+    this.#elf = elf;
+    this.name = name;
+    this.license = sections.license;
+    this.version = sections.version;
+    this.arenaData = sections.arena?.data;
+    const { editor, externs } = collectExterns(elf, sections.btf);
+    if (editor !== undefined) fixupBtf(editor, elf, sections.subprograms);
+    const btf = editor?.finish();
+    this.btf = btf;
+    this.btfExt =
+      btf !== undefined && sections.btfExt !== undefined ? parseBtfExt(sections.btfExt, btf) : undefined;
+    this.externs = externs;
+    this.mapList = collectMaps(elf, sections, name, btf, externs);
+    this.programList = sections.programs;
+    this.subprograms = sections.subprograms;
+    collectRelocations({ elf, sections, maps: this.mapList, externs, btf });
+    this.programs = byName(this.programList);
+    this.maps = byName(this.mapList);
+    this.#index = new FunctionIndex<FunctionSpec>([...sections.programs, ...sections.subprograms]);
+  }
+
+  /** Reads an object file; throws ElfError, BtfError or LoadError that name the place. */
+  static open(bytes: Uint8Array, options: OpenOptions = {}): BpfObject {
+    const elf = parseElf(bytes);
+    if (elf.symtab === undefined) throw new LoadError("no symbol table: is the object stripped?");
+    return new BpfObject(elf, collectSections(elf), options.name ?? "object");
+  }
+
+  /** The final instructions of one program; nothing is remembered. */
+  link(program: string | ProgramSpec, options: LinkOptions = {}): LinkedProgram {
+    const spec = typeof program === "string" ? this.programs[program] : program;
+    if (spec === undefined) throw new LoadError(`no program '${program}' in ${this.name}`);
+    return linkProgram(spec, this.#linkContext(options));
+  }
+
+  /** Contents of the `.kconfig` map for a kernel. */
+  kconfig(options: KconfigOptions = {}): Uint8Array | undefined {
+    const map = this.mapList.find((m) => m.origin === "kconfig");
+    if (map === undefined) return undefined;
+    const value = new Uint8Array(map.valueSize);
+    fillKconfig(value, this.externs, options);
+    return value;
+  }
+
+  #linkContext(options: LinkOptions): LinkContext {
+    return {
+      maps: this.mapList,
+      externs: this.externs,
+      subprograms: this.subprograms,
+      index: this.#index,
+      btf: this.btf,
+      btfExt: this.btfExt,
+      sectionName: (index) => this.#elf.sections[index]?.name ?? `#${index}`,
+      resolve: (extern) => resolveExtern(extern, options),
+      code: (fn) => fn.insns,
+    };
+  }
+}
+
+function collectMaps(
+  elf: ElfFile,
+  sections: Sections,
+  name: string,
+  btf: Btf | undefined,
+  externs: readonly ExternSpec[],
+): MapSpec[] {
+  const maps: MapSpec[] = [];
+  if (sections.legacyMaps !== undefined) maps.push(...legacyMaps(elf, sections.legacyMaps));
+  if (sections.btfMaps !== undefined) {
+    if (btf === undefined) throw new LoadError("section .maps: the object has no BTF that describes it");
+    maps.push(...btfMaps(btf, sections.btfMaps));
+  }
+  for (const section of sections.data) maps.push(dataMap(name, section, btf));
+  const kconfig = externs.filter((e) => e.kind === "kconfig").at(-1);
+  if (kconfig !== undefined)
+    maps.push(kconfigMap(name, elf.symtab!.index, kconfig.offset + kconfig.size, btf));
+  for (const section of sections.structOps) {
+    if (btf === undefined)
+      throw new LoadError(`section ${section.name}: the object has no BTF that describes it`);
+    maps.push(...structOpsMaps(btf, section));
+  }
+  return maps;
+}
+
+function byName<T extends { readonly name: string }>(items: readonly T[]): Record<string, T> {
+  const out: Record<string, T> = Object.create(null);
+  for (const item of items) out[item.name] ??= item;
+  return out;
+}
+
+/** A name without its `___flavor`. */
+function essentialName(name: string): string {
+  const at = name.search(/[^_]___[^_]/);
+  return at < 0 ? name : name.slice(0, at + 1);
+}
+
+function resolveExtern(extern: ExternSpec, options: LinkOptions): ExternValue | undefined {
+  const { targetBtf } = options;
+  if (extern.kind === "kfunc") {
+    const name = essentialName(extern.name);
+    const id = options.kfunc?.(name) ?? targetBtf?.findByName(name, BTF_KIND_FUNC);
+    return id === undefined ? undefined : { kind: "btf", id };
+  }
+  if (extern.typeId !== 0) {
+    const id = targetBtf?.findByName(extern.name, BTF_KIND_VAR);
+    return id === undefined ? undefined : { kind: "btf", id };
+  }
+  const value = options.ksym?.(extern.name);
+  return value === undefined ? undefined : { kind: "address", value };
+}
