@@ -6,4 +6,5 @@ export {
 } from "./address-space.ts";
 export type { CoreExports } from "./core.ts";
 export type * from "./engine.ts";
+export { createJit, type JitOptions } from "./jit/index.ts";
 export * from "./layout.ts";

@@ -79,6 +79,11 @@ export const FAULT_INSN = 6;
 /** bpf_throw without a handler. */
 export const FAULT_THROW = 7;
 
+// ---- what generated code knows of a map's header (src/maps/layout.ts has all of it) ------------------------------------
+export const VM_MAP_MAX_ENTRIES = 16;
+export const VM_MAP_VALUES = 32;
+export const VM_MAP_STRIDE = 36;
+
 /** Kernel limits. */
 export const MAX_TAIL_CALL_CNT = 33;
 export const MAX_CALL_FRAMES = 8;

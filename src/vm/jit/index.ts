@@ -1,0 +1,1 @@
+export { createJit, type JitOptions } from "./jit.ts";

@@ -1,0 +1,291 @@
+import { InternalError, InvalidProgramError } from "../../diag/index.ts";
+import {
+  BPF_ALU,
+  BPF_ALU64,
+  BPF_JMP,
+  BPF_JMP32,
+  BPF_MOV,
+  BPF_PSEUDO_CALL,
+  BPF_PSEUDO_FUNC,
+  BPF_X,
+} from "../../uapi/index.ts";
+import type { AddressSpace } from "../address-space.ts";
+import type { HelperBinding, VmProgram } from "../engine.ts";
+import {
+  CPU_FAULT,
+  CPU_FAULT_ADDR,
+  CPU_FAULT_INSN,
+  CPU_FAULT_PROG,
+  MAX_CALL_FRAMES,
+  TABLE_BASE,
+} from "../layout.ts";
+import { WasmBytes } from "../wasm/bytes.ts";
+import { WasmModule } from "../wasm/module.ts";
+import {
+  I32,
+  I64,
+  OP_END,
+  OP_GLOBAL_GET,
+  OP_I32_CONST,
+  OP_I32_STORE,
+  OP_I64_EXTEND_I32_U,
+  OP_I64_STORE,
+  OP_LOCAL_GET,
+  OP_UNREACHABLE,
+} from "../wasm/opcodes.ts";
+import { type CallSite, CallSites } from "./calls.ts";
+import { type BpfFunction, CALL, CALLX, callxRegister, type DecodedProgram, LD_IMM64 } from "./program.ts";
+
+/** What one BPF function calls. */
+interface Callees {
+  readonly functions: readonly number[];
+  /** Runs BPF functions through the table: callx, or a helper that calls back. */
+  readonly indirect: boolean;
+  readonly hasLoop: boolean;
+}
+
+/**
+ * Everything about the module that its functions share: imports, indices, the call graph. Made before any function is
+ * compiled, since imports come first.
+ */
+export class ModulePlan {
+  readonly program: DecodedProgram;
+  readonly calls: CallSites;
+  readonly checked: boolean;
+  readonly module: WasmModule = new WasmModule();
+  readonly shadowRead: number;
+  readonly shadowWrite: number;
+  readonly functionType: number;
+  readonly partType: number;
+  readonly cpuGlobal: number;
+  readonly mayGotoGlobal: number;
+  readonly faultFunction: number;
+  /** Imported JavaScript helpers by name, for the instance. */
+  readonly imports: Record<string, (cpuBlock: number) => void> = {};
+  readonly coreImports: string[] = [];
+
+  private readonly importIndex = new Map<string, number>();
+  private readonly functionBase: number;
+  private readonly transferBase: number;
+  private readonly argumentMasks: number[];
+  private readonly callees: Callees[];
+  private readonly loops: boolean[];
+  private readonly deep: boolean[];
+  private readonly callbackTable = new Map<number, number>();
+
+  /** `tableBase`: the program's first index in the shared table; its callbacks follow in order. */
+  constructor(space: AddressSpace, source: VmProgram, program: DecodedProgram, tableBase: number) {
+    this.program = program;
+    this.calls = new CallSites(program);
+    this.checked = source.mode === "checked";
+    this.shadowRead = space.shadowRead;
+    this.shadowWrite = space.shadowWrite;
+    let next = tableBase + 1;
+    for (const k of program.callbacks) this.callbackTable.set(k, next++);
+
+    const { module } = this;
+    this.functionType = module.type([I32, I64, I64, I64, I64, I64], [I64]);
+    this.partType = module.type([I32, I32], [I32]);
+    const pages = (bytes: number): number => Math.ceil(bytes / 0x10000);
+    module.importMemory("memory", pages(space.heapBase), pages(space.maxBytes));
+    module.importTable("table");
+    this.cpuGlobal = module.importGlobal("cpu", I32);
+    this.transferBase = module.global(I64);
+    for (let r = 1; r < 10; r++) module.global(I64);
+    this.mayGotoGlobal = module.global(I32);
+    this.callees = program.functions.map((_, k) => this.survey(k));
+    this.functionBase = module.declare(this.functionType);
+    for (let k = 1; k < program.functions.length; k++) module.declare(this.functionType);
+    this.faultFunction = module.declare(module.type([I32, I32, I32], []));
+    this.defineFault();
+    this.loops = this.closure((c) => c.hasLoop || c.indirect);
+    this.deep = this.deepFunctions();
+    this.argumentMasks = program.functions.map(() => 0b111110);
+  }
+
+  /** Finds imports and callees, and refuses what no instruction may say. */
+  private survey(k: number): Callees {
+    const { slots, functions, functionAt } = this.program;
+    const fn = functions[k];
+    const called = new Set<number>();
+    let indirect = false;
+    const rank = new Int32Array(fn.first.length);
+    fn.order.forEach((b, at) => {
+      rank[b] = at;
+    });
+    let hasLoop = false;
+    for (const b of fn.order) {
+      for (const to of fn.succ[b]) if (rank[to] <= rank[b]) hasLoop = true;
+      for (let i = fn.first[b]; i < fn.last[b]; i++) {
+        const op = slots.op[i];
+        if (slots.dst[i] > 10) throw new InvalidProgramError(`register r${slots.dst[i]}`, i);
+        if (op === LD_IMM64) {
+          if (slots.src[i] === BPF_PSEUDO_FUNC) called.add(functionAt.get(i + 1 + slots.imm[i])!);
+          i++;
+          continue;
+        }
+        if (op === CALL) {
+          if (slots.src[i] === BPF_PSEUDO_CALL) called.add(functionAt.get(i + 1 + slots.imm[i])!);
+          else if (this.link(this.calls.at(i))) indirect = true;
+          continue;
+        }
+        if (op === CALLX) {
+          indirect = true;
+          this.linkCallx(i, fn);
+          continue;
+        }
+        const cls = op & 7;
+        const jump = cls === BPF_JMP || cls === BPF_JMP32;
+        if (slots.src[i] > 10 && (!jump || op & BPF_X))
+          throw new InvalidProgramError(`register r${slots.src[i]}`, i);
+      }
+    }
+    return { functions: [...called], indirect, hasLoop };
+  }
+
+  /** Imports what a call needs; does it call back? */
+  private link(site: CallSite): boolean {
+    const { binding } = site;
+    if (binding === undefined) return false;
+    if (!this.importIndex.has(binding.name)) this.importBinding(binding);
+    return binding.callsBack === true;
+  }
+
+  /** A helper that CALLX at `insn` may name must be loaded into its register as a constant. */
+  private linkCallx(insn: number, fn: BpfFunction): void {
+    const { slots, source } = this.program;
+    const reg = callxRegister(slots, insn);
+    for (let i = fn.start; i < fn.end; i++) {
+      const move = slots.op[i] === (BPF_ALU64 | BPF_MOV) || slots.op[i] === (BPF_ALU | BPF_MOV);
+      const id = slots.imm[i];
+      if (!move || slots.dst[i] !== reg || id <= 0 || id >= TABLE_BASE) continue;
+      if (source.helper(id) !== undefined) this.link(this.calls.helper(insn, id));
+    }
+  }
+
+  private importBinding(binding: HelperBinding): void {
+    const { module } = this;
+    if (binding.kind === "core") {
+      this.coreImports.push(binding.name);
+      const type = module.type([I64, I64, I64, I64, I64], [I64]);
+      this.importIndex.set(binding.name, module.importFunction(`core.${binding.name}`, type));
+      return;
+    }
+    const name = `js.${binding.name}`;
+    this.imports[name] = binding.fn;
+    this.importIndex.set(binding.name, module.importFunction(name, module.type([I32], [])));
+  }
+
+  /** Functions that satisfy `is`, or call one that does. */
+  private closure(is: (callees: Callees) => boolean): boolean[] {
+    const result = this.callees.map(is);
+    for (let changed = true; changed; ) {
+      changed = false;
+      this.callees.forEach((c, k) => {
+        if (result[k] || !c.functions.some((f) => result[f])) return;
+        result[k] = changed = true;
+      });
+    }
+    return result;
+  }
+
+  /** Functions that may run below the eighth frame: recursive ones, and those at the end of a long chain of calls. */
+  private deepFunctions(): boolean[] {
+    const depth = this.callees.map(() => 0);
+    depth[0] = 1;
+    // Longest chain; a chain of more calls than there are functions is recursion, and so deep anyway.
+    for (let round = 0; round <= MAX_CALL_FRAMES + 1; round++)
+      this.callees.forEach((c, k) => {
+        if (depth[k] === 0) return;
+        for (const f of c.functions)
+          depth[f] = Math.max(depth[f], Math.min(depth[k] + 1, MAX_CALL_FRAMES + 2));
+      });
+    return depth.map((d) => d > MAX_CALL_FRAMES);
+  }
+
+  /** The faulting program leaves what happened in the CPU block, then traps. Parameters: fault, insn, address. */
+  private defineFault(): void {
+    const out = new WasmBytes(64);
+    const store = (offset: number, value: () => void, opcode = OP_I32_STORE): void => {
+      out.u8(OP_GLOBAL_GET);
+      out.u32(this.cpuGlobal);
+      value();
+      out.u8(opcode);
+      out.u8(0);
+      out.u32(offset);
+    };
+    const param = (index: number) => (): void => {
+      out.u8(OP_LOCAL_GET);
+      out.u32(index);
+    };
+    store(CPU_FAULT, param(0));
+    store(CPU_FAULT_INSN, param(1));
+    store(CPU_FAULT_PROG, () => {
+      out.u8(OP_I32_CONST);
+      out.s32(this.program.source.id);
+    });
+    store(
+      CPU_FAULT_ADDR,
+      () => {
+        param(2)();
+        out.u8(OP_I64_EXTEND_I32_U);
+      },
+      OP_I64_STORE,
+    );
+    out.u8(OP_UNREACHABLE);
+    out.u8(OP_END);
+    this.module.define(this.faultFunction, [], out);
+  }
+
+  functionIndex(k: number): number {
+    return this.functionBase + k;
+  }
+
+  importOf(binding: HelperBinding): number {
+    const index = this.importIndex.get(binding.name);
+    if (index === undefined) throw new InternalError(`helper ${binding.name} was not imported`);
+    return index;
+  }
+
+  /** Global that carries register `r` between the parts of a split function. */
+  transfer(r: number): number {
+    return this.transferBase + r;
+  }
+
+  /** Which of r1..r5 function `k` reads. */
+  argumentMask(k: number): number {
+    return this.argumentMasks[k];
+  }
+  get allArgumentMasks(): readonly number[] {
+    return this.argumentMasks;
+  }
+  setArgumentMask(k: number, mask: number): void {
+    this.argumentMasks[k] = mask & 0b111110;
+  }
+
+  /** Does function `k`, or one that it calls, take from the budget of back edges? */
+  countsLoops(k: number): boolean {
+    return this.checked && this.loops[k];
+  }
+
+  checksDepth(k: number): boolean {
+    return this.checked && this.deep[k];
+  }
+
+  hasLoop(k: number): boolean {
+    return this.callees[k].hasLoop;
+  }
+
+  /** Index in the shared table of callback `k`. */
+  callbackIndex(k: number): number {
+    return this.callbackTable.get(k)!;
+  }
+
+  readonly tableIndexAt = (insn: number): number =>
+    this.callbackIndex(this.program.functionAt.get(insn + 1 + this.program.slots.imm[insn])!);
+
+  functionOfTableIndex(index: number): number | undefined {
+    for (const [k, at] of this.callbackTable) if (at === index) return k;
+    return undefined;
+  }
+}
