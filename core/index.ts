@@ -2,3 +2,4 @@
 export { alloc, allocated_blocks, allocated_bytes, block_size, release } from "./alloc";
 export { heap_base, init, shadow_write } from "./env";
 export { check_read, check_write, paint } from "./shadow";
+export * from "./maps/index";

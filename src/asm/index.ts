@@ -1,4 +1,6 @@
 // eBPF instructions: one table, and everything that reads it.
+
+export { type Assembled, type AssembleOptions, assemble, type Resolved } from "./assemble.ts";
 export * from "./build.ts";
 export * from "./classic/index.ts";
 export {
@@ -11,3 +13,10 @@ export {
   SLOT_SIZE,
   type Slots,
 } from "./codec.ts";
+export {
+  type DisassembleOptions,
+  disassemble,
+  type KernelNames,
+  kernelInsnText,
+} from "./disassemble.ts";
+export { type ObjdumpSection, type ObjdumpSymbol, objdump } from "./objdump.ts";

@@ -68,7 +68,7 @@ export const HTAB_COPY_SIZE = 84;
 export const HTAB_SPARE = 192;
 
 // ---- pool of equal elements (hash, LPM) --------------------------------------------------------------------------
-/** First free element; its first u32 leads to the next. */
+/** First free element; its second u32 leads to the next. */
 export const POOL_FREE = 96;
 /** Newest chunk: u32 previous chunk, u32 elements, then the elements at + 16. */
 export const POOL_CHUNKS = 100;
@@ -118,12 +118,17 @@ export const RING_WAKEUPS = 96;
 export const PERF_SLOT_RING = 0;
 /** CPU whose events it takes. */
 export const PERF_SLOT_CPU = 4;
-//   sample ring: header, then data; a record: u32 whole length (a multiple of 8), u32 bytes of the sample, the sample
+//   sample ring: header, then twice PERF_RING_SIZE bytes, so that a record that wraps stays contiguous. A record takes
+//   as much room as in the kernel's ring: u32 length (a multiple of 8), u32 PERF_RECORD_*, then
+//     PERF_RECORD_SAMPLE: u32 raw size, the sample, zeros up to the raw size; raw size + 4 is a multiple of 8
+//     PERF_RECORD_LOST: u64 id, u64 samples lost since the record before
 /** Bytes of data, a power of two. */
 export const PERF_RING_SIZE = 0;
+/** Samples that found no room and were not reported yet. */
+export const PERF_RING_LOST = 4;
 /** Free-running u32 positions. */
-export const PERF_RING_HEAD = 4;
-export const PERF_RING_TAIL = 8;
-/** Samples that found no room. */
-export const PERF_RING_LOST = 12;
+export const PERF_RING_HEAD = 8;
+export const PERF_RING_TAIL = 12;
 export const PERF_RING_DATA = 16;
+export const PERF_RECORD_LOST = 2;
+export const PERF_RECORD_SAMPLE = 9;

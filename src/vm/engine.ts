@@ -17,6 +17,21 @@ export interface VmMap {
   readonly stride: number;
   /** Per-CPU arrays: distance between one CPU's copy and the next one's. */
   readonly cpuStride: number;
+  /** Core exports that do this very map's operations. */
+  readonly direct?: DirectCalls;
+}
+
+/**
+ * Core exports that code which knows its map, and knows that key and value may be read, calls instead of the helpers:
+ * nothing is checked. `map`, `key` and `value` are offsets (i32).
+ */
+export interface DirectCalls {
+  /** `(map, key) -> i32`: offset of the value, 0 = none. */
+  readonly lookup?: string;
+  /** `(map, key, value, flags: i64) -> i32`: 0 or a negative errno. */
+  readonly update?: string;
+  /** `(map, key) -> i32`: 0 or a negative errno. */
+  readonly delete?: string;
 }
 
 /**
