@@ -6,6 +6,11 @@ import { SHADOW_BASE, SHADOW_SHIFT } from "../src/vm/layout";
 @external("env", "cpu")
 export declare let cpu: u32;
 
+/** Runs the helper that the interpreter numbered `id`: arguments at CPU_ARGS, r0 to CPU_RESULT. */
+// @ts-ignore: decorator
+@external("env", "js_helper")
+export declare function js_helper(id: u32): void;
+
 /** Size of the address space in bytes; every allocation ends below. */
 export let maxBytes: u32 = 0;
 /** Shadow table of reads begins at SHADOW_BASE; this is where the one of writes begins. */

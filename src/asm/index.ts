@@ -20,4 +20,3 @@ export {
   kernelInsnText,
 } from "./disassemble.ts";
 export { type ObjdumpSection, type ObjdumpSymbol, objdump } from "./objdump.ts";
-export { type ValidateOptions, validate } from "./validate.ts";

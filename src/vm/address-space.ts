@@ -4,6 +4,7 @@ import { type CoreExports, loadCore } from "./core.ts";
 import {
   CPU_BLOCK_BASE,
   CPU_BLOCK_SIZE,
+  CPU_BUDGET,
   CPU_ID,
   CPU_RANDOM,
   CPU_STACK_BASE,
@@ -22,6 +23,8 @@ export type Permission = "none" | "r" | "rw";
 const PERMISSION_BITS: Readonly<Record<Permission, number>> = { none: 0, r: 1, rw: 3 };
 
 const PAGE = 0x10000;
+/** Steps (back edges) that programs may take until somebody sets CPU_BUDGET anew. */
+const DEFAULT_BUDGET = 0xffffffff;
 const MIN_BYTES = 4 << 20;
 const MAX_BYTES = 2 ** 32 - PAGE;
 
@@ -55,10 +58,10 @@ export class AddressSpace {
   readonly shadowWrite: number;
   /** First byte that alloc may hand out. */
   readonly heapBase: number;
-  /** Serves `env.js_helper(id)` of the core; the interpreter installs it. */
-  jsHelper: (id: number) => void = (id) => {
-    throw new InternalError(`core called JS helper ${id}, and nobody serves them`);
-  };
+  readonly #jsFunctions: ((cpuBlock: number) => void)[] = [];
+  readonly #jsIds = new Map<(cpuBlock: number) => void, number>();
+  readonly #coreIndices = new Map<string, number>();
+  readonly #freeIndices: number[] = [];
 
   #u8: Uint8Array | undefined;
   #u16: Uint16Array | undefined;
@@ -92,7 +95,7 @@ export class AddressSpace {
         memory: this.memory,
         table: this.table,
         cpu: this.cpu,
-        js_helper: (id: number) => this.jsHelper(id),
+        js_helper: (id: number) => this.#jsFunctions[id]!(this.cpu.value),
       },
     });
     this.core["init"]!(this.maxBytes);
@@ -103,6 +106,7 @@ export class AddressSpace {
       this.dv.setUint32(block + CPU_STACK_TOP, stack + CPU_STACK_SIZE, true);
       // Any seed but zero; programs that want a known sequence set their own.
       this.dv.setUint32(block + CPU_RANDOM, 0x9e3779b9 + n, true);
+      this.dv.setUint32(block + CPU_BUDGET, DEFAULT_BUDGET, true);
       for (let frame = 0; frame < CPU_STACK_SIZE; frame += FRAME_SIZE)
         this.paint(stack + frame, FRAME_SIZE, "rw");
     }
@@ -171,6 +175,40 @@ export class AddressSpace {
       bytes: this.core["allocated_bytes"]!() >>> 0,
       blocks: this.core["allocated_blocks"]!() >>> 0,
     };
+  }
+
+  /** What `env.js_helper` takes to call `fn` with the offset of the current CPU's block. */
+  jsFunction(fn: (cpuBlock: number) => void): number {
+    let id = this.#jsIds.get(fn);
+    if (id === undefined) {
+      id = this.#jsFunctions.push(fn) - 1;
+      this.#jsIds.set(fn, id);
+    }
+    return id;
+  }
+
+  /** Index in the shared table of the core's export `name`, for calls that are not linked at compile time. */
+  coreFunction(name: string): number {
+    let index = this.#coreIndices.get(name);
+    if (index === undefined) {
+      const fn = this.core[name];
+      if (fn === undefined) throw new InternalError(`the core exports no ${name}`);
+      index = this.addFunction();
+      this.table.set(index, fn);
+      this.#coreIndices.set(name, index);
+    }
+    return index;
+  }
+
+  /** A free index of the shared table, at least TABLE_BASE; `table.set` fills it. */
+  addFunction(): number {
+    return this.#freeIndices.pop() ?? this.table.grow(1);
+  }
+
+  /** The function at `index` is no more; the index will be given out again. */
+  removeFunction(index: number): void {
+    this.table.set(index, null);
+    this.#freeIndices.push(index);
   }
 
   /** Offset of CPU `n`'s block. */

@@ -7,4 +7,10 @@ export {
 export type { CoreExports } from "./core.ts";
 export type * from "./engine.ts";
 export { createJit, type JitOptions } from "./jit/index.ts";
+export {
+  createInterpreter,
+  type InterpProgram,
+  type Interpreter,
+} from "./interp/interpreter.ts";
+export { type DecodedProgram, InterpRun, type RunFrame, type StopReason } from "./interp/run.ts";
 export * from "./layout.ts";

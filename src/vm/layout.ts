@@ -89,3 +89,13 @@ export const MAX_TAIL_CALL_CNT = 33;
 export const MAX_CALL_FRAMES = 8;
 /** First index of the shared function table that jitted functions may use; below lie the core's own. */
 export const TABLE_BASE = 1024;
+
+// ---- what LD_ABS and LD_IND read of a socket buffer ------------------------------------------------------------------
+// Behind struct __sk_buff, where no program can write: u32 offsets of the first packet byte, of the end of the packet,
+// of the link-layer header (SKF_LL_OFF; 0 = none) and of the network header (SKF_NET_OFF). r6 must be the run's context.
+export const SKB_DATA = 200;
+export const SKB_TAIL = 204;
+export const SKB_MAC_HEADER = 208;
+export const SKB_NETWORK_HEADER = 212;
+export const SKF_NET_OFF = -0x100000;
+export const SKF_LL_OFF = -0x200000;
