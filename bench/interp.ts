@@ -18,7 +18,7 @@ import {
   stxMem,
 } from "../src/asm/index.ts";
 import * as bpf from "../src/uapi/index.ts";
-import { type AccessMode, AddressSpace, CPU_BUDGET, createInterpreter } from "../src/vm/index.ts";
+import { type AccessMode, AddressSpace, createInterpreter } from "../src/vm/index.ts";
 
 /** Bytes of the context, which the programs use as their data. */
 const CTX_SIZE = 0x10000;
@@ -148,7 +148,6 @@ export function interpFigures(rounds = 200): InterpFigure[] {
   const space = new AddressSpace({ maxBytes: 16 << 20 });
   const engine = createInterpreter(space);
   const ctx = space.alloc(CTX_SIZE, "rw");
-  const steps = (): number => space.dv.getUint32(space.cpu.value + CPU_BUDGET, true);
   const rows: InterpFigure[] = [];
   for (const [name, insns] of Object.entries(programs))
     for (const mode of ["unchecked", "checked"] as const) {
@@ -162,15 +161,18 @@ export function interpFigures(rounds = 200): InterpFigure[] {
         kfunc: () => undefined,
       });
       for (let i = 0; i < CTX_SIZE; i++) space.u8[ctx + i] = i * 7;
+      const counted = loaded.start(ctx);
+      counted.continue();
+      const { steps } = counted;
+      counted.dispose();
       // Windows of a fraction of a millisecond: what else the machine does falls between most of them.
       const times: number[] = [];
       let result = 0;
       for (let round = 0; round < rounds + WARM_UP; round++) {
-        space.dv.setUint32(space.cpu.value + CPU_BUDGET, 0xffffffff, true);
         const from = performance.now();
         result = loaded.run(ctx);
         const ns = (performance.now() - from) * 1e6;
-        if (round >= WARM_UP) times.push(ns / (0xffffffff - steps()));
+        if (round >= WARM_UP) times.push(ns / steps);
       }
       times.sort((a, b) => a - b);
       rows.push({ program: name, mode, nsPerInsn: times[times.length >> 1]!, result });

@@ -1,6 +1,6 @@
 // Runs of interpreted programs: from JavaScript, from other code behind the shared table, or in steps by a debugger.
 import {
-  DIR_PC, MAX_NEST, NEST_DEPTH, NEST_FIRST, NEST_STATES, PROG_CODE, PROG_ID, STATE_CTX, STATE_DEPTH, STATE_FAULT,
+  DIR_PC, MAX_NEST, NEST_DEPTH, NEST_FIRST, NEST_STATES, PROG_BUDGET, PROG_CODE, PROG_ID, STATE_CTX, STATE_DEPTH, STATE_FAULT,
   STATE_FAULT_ADDR, STATE_FP, STATE_LEFT, STATE_MAY_GOTO, STATE_PC, STATE_PROG, STATE_SIZE, STATE_STACK_END, STATE_TOP,
   STOP_BREAK, STOP_EXIT, STOP_FAULT, STOP_STEPS, INSN_SIZE,
 } from "../../src/vm/interp/layout";
@@ -34,21 +34,29 @@ export function interp_start(state: usize, prog: u32, pc: u32, fp: u32, stackEnd
 export function interp_step(state: usize, steps: i32): i32 {
   while (steps > <i32>SLICE) {
     const why = slice(state, <i32>SLICE);
-    if (why != STOP_STEPS) return why;
+    if (why != STOP_STEPS) {
+      store<u32>(state, load<u32>(state, STATE_LEFT) + steps - <i32>SLICE, STATE_LEFT);
+      return why;
+    }
     steps -= <i32>SLICE;
   }
   return slice(state, steps);
 }
 
-function go(state: usize): i32 {
-  let budget = load<i64>(cpu, CPU_BUDGET);
+/** Runs to the end, within the budget of `prog`; a run around this one keeps what is left of its own. */
+function go(state: usize, prog: u32): i32 {
+  const outer = load<i64>(cpu, CPU_BUDGET);
+  let budget = load<i64>(prog, PROG_BUDGET);
+  store<i64>(cpu, budget, CPU_BUDGET);
   while (budget > 0) {
     const steps = min(budget, SLICE);
     const why = slice(state, <i32>steps);
-    budget -= steps - <i64>load<u32>(state, STATE_LEFT);
-    store<i64>(cpu, budget, CPU_BUDGET);
     // The first instruction of a slice runs whatever stands on it: a breakpoint only ends the slice.
-    if (why != STOP_STEPS && why != STOP_BREAK) return why;
+    if (why != STOP_STEPS && why != STOP_BREAK) {
+      store<i64>(cpu, outer, CPU_BUDGET);
+      return why;
+    }
+    budget -= steps - <i64>load<u32>(state, STATE_LEFT);
   }
   store<u32>(state, FAULT_BUDGET, STATE_FAULT);
   return STOP_FAULT;
@@ -119,7 +127,7 @@ export function interp_run(prog: u32, ctx: u32): i32 {
   store<u64>(state, pointer(ctx), 8);
   store<u32>(state, ctx, STATE_CTX);
   store<u32>(cpu, 0, CPU_TAIL_CALLS);
-  finish(state, go(state));
+  finish(state, go(state, prog));
   const r0 = load<u64>(state);
   store<u64>(cpu, r0, CPU_RESULT);
   return <i32>r0;
@@ -138,6 +146,6 @@ export function interp_enter(index: u32, fp: u32, r1: u64, r2: u64, r3: u64, r4:
   store<u64>(state, r4, 32);
   store<u64>(state, r5, 40);
   store<u32>(state, <u32>r1, STATE_CTX);
-  finish(state, go(state));
+  finish(state, go(state, prog));
   return load<u64>(state);
 }

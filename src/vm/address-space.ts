@@ -4,7 +4,6 @@ import { type CoreExports, loadCore } from "./core.ts";
 import {
   CPU_BLOCK_BASE,
   CPU_BLOCK_SIZE,
-  CPU_BUDGET,
   CPU_ID,
   CPU_RANDOM,
   CPU_STACK_BASE,
@@ -16,6 +15,7 @@ import {
   SHADOW_SHIFT,
   TABLE_BASE,
 } from "./layout.ts";
+import { TableSlots } from "./table-slots.ts";
 
 /** What a bounds-checked program may do with an object: nothing, read it, read and write it. */
 export type Permission = "none" | "r" | "rw";
@@ -23,8 +23,6 @@ export type Permission = "none" | "r" | "rw";
 const PERMISSION_BITS: Readonly<Record<Permission, number>> = { none: 0, r: 1, rw: 3 };
 
 const PAGE = 0x10000;
-/** Steps (back edges) that programs may take until somebody sets CPU_BUDGET anew. */
-const DEFAULT_BUDGET = 0xffffffff;
 const MIN_BYTES = 4 << 20;
 const MAX_BYTES = 2 ** 32 - PAGE;
 
@@ -50,6 +48,8 @@ export class AddressSpace {
   readonly cpus: number;
   readonly memory: WebAssembly.Memory;
   readonly table: WebAssembly.Table;
+  /** Who asks for an index of the table gets it here. */
+  readonly tableSlots: TableSlots;
   /** Mutable i32: offset of the current CPU's block. Change it through selectCpu. */
   readonly cpu: WebAssembly.Global<"i32">;
   readonly core: CoreExports;
@@ -61,7 +61,6 @@ export class AddressSpace {
   readonly #jsFunctions: ((cpuBlock: number) => void)[] = [];
   readonly #jsIds = new Map<(cpuBlock: number) => void, number>();
   readonly #coreIndices = new Map<string, number>();
-  readonly #freeIndices: number[] = [];
 
   #u8: Uint8Array | undefined;
   #u16: Uint16Array | undefined;
@@ -89,6 +88,7 @@ export class AddressSpace {
       throw new LoadError(`no memory for an address space of ${this.maxBytes} bytes`, ENOMEM, { cause });
     }
     this.table = new WebAssembly.Table({ element: "anyfunc", initial: TABLE_BASE });
+    this.tableSlots = new TableSlots(this.table);
     this.cpu = new WebAssembly.Global({ value: "i32", mutable: true }, CPU_BLOCK_BASE);
     this.core = loadCore({
       env: {
@@ -106,7 +106,6 @@ export class AddressSpace {
       this.dv.setUint32(block + CPU_STACK_TOP, stack + CPU_STACK_SIZE, true);
       // Any seed but zero; programs that want a known sequence set their own.
       this.dv.setUint32(block + CPU_RANDOM, 0x9e3779b9 + n, true);
-      this.dv.setUint32(block + CPU_BUDGET, DEFAULT_BUDGET, true);
       for (let frame = 0; frame < CPU_STACK_SIZE; frame += FRAME_SIZE)
         this.paint(stack + frame, FRAME_SIZE, "rw");
     }
@@ -193,22 +192,11 @@ export class AddressSpace {
     if (index === undefined) {
       const fn = this.core[name];
       if (fn === undefined) throw new InternalError(`the core exports no ${name}`);
-      index = this.addFunction();
+      index = this.tableSlots.take(1);
       this.table.set(index, fn);
       this.#coreIndices.set(name, index);
     }
     return index;
-  }
-
-  /** A free index of the shared table, at least TABLE_BASE; `table.set` fills it. */
-  addFunction(): number {
-    return this.#freeIndices.pop() ?? this.table.grow(1);
-  }
-
-  /** The function at `index` is no more; the index will be given out again. */
-  removeFunction(index: number): void {
-    this.table.set(index, null);
-    this.#freeIndices.push(index);
   }
 
   /** Offset of CPU `n`'s block. */

@@ -6,11 +6,12 @@ export {
 } from "./address-space.ts";
 export type { CoreExports } from "./core.ts";
 export type * from "./engine.ts";
-export { createJit, type JitOptions } from "./jit/index.ts";
 export {
   createInterpreter,
   type InterpProgram,
   type Interpreter,
+  type InterpreterOptions,
 } from "./interp/interpreter.ts";
 export { type DecodedProgram, InterpRun, type RunFrame, type StopReason } from "./interp/run.ts";
+export { createJit, type JitOptions } from "./jit/index.ts";
 export * from "./layout.ts";

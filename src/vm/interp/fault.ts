@@ -30,7 +30,8 @@ export function faultError(fault: number, insn: number, address: bigint, cause?:
  * JavaScript threw). `insn`: where the innermost interpreted run stood.
  */
 export function trapFault(space: AddressSpace, error: unknown, insn: number): ProgramFault | undefined {
-  if (error instanceof RangeError && /stack/i.test(error.message))
+  // V8 and JavaScriptCore say "Maximum call stack size exceeded", SpiderMonkey "too much recursion".
+  if (error instanceof Error && /call stack|recursion/.test(error.message))
     return faultError(layout.FAULT_STACK, insn, 0n, error);
   if (!(error instanceof WebAssembly.RuntimeError)) return undefined;
   const { dv, cpu } = space;

@@ -9,6 +9,9 @@ import * as lay from "./layout.ts";
 import { type DecodedProgram, InterpRun } from "./run.ts";
 import { makeTrampoline } from "./trampoline.ts";
 
+/** Verified programs end by themselves. */
+const UNCHECKED_BUDGET = Number.MAX_SAFE_INTEGER;
+
 /** A program decoded for the interpreter. */
 export class InterpProgram implements LoadedProgram, DecodedProgram {
   readonly program: VmProgram;
@@ -22,7 +25,7 @@ export class InterpProgram implements LoadedProgram, DecodedProgram {
   readonly #owner: Map<number, InterpProgram>;
   readonly #run: (program: number, ctx: number) => number;
 
-  constructor(space: AddressSpace, program: VmProgram, owner: Map<number, InterpProgram>) {
+  constructor(space: AddressSpace, program: VmProgram, owner: Map<number, InterpProgram>, budget: number) {
     const { length } = program.insns;
     if (length === 0 || length % 8 !== 0)
       throw new LoadError(`program ${program.name}: ${length} bytes are no instructions`);
@@ -37,6 +40,8 @@ export class InterpProgram implements LoadedProgram, DecodedProgram {
       space.dv.setUint32(this.#address + lay.PROG_CODE, this.#code, true);
       space.dv.setUint32(this.#address + lay.PROG_SLOTS, this.slots, true);
       space.dv.setUint32(this.#address + lay.PROG_ID, program.id, true);
+      const steps = program.mode === "checked" ? budget : UNCHECKED_BUDGET;
+      space.dv.setBigInt64(this.#address + lay.PROG_BUDGET, BigInt(steps), true);
       const records = decodeProgram(space, program, { callback: (insn) => this.entry(insn) });
       space.u8.set(records, this.#code);
     } catch (error) {
@@ -66,7 +71,7 @@ export class InterpProgram implements LoadedProgram, DecodedProgram {
   entry(insn: number): number {
     let index = this.#entries.get(insn);
     if (index === undefined) {
-      index = this.space.addFunction();
+      index = this.space.tableSlots.take(1);
       this.#entries.set(insn, index);
       this.space.table.set(index, makeTrampoline(this.space, index));
       if (!this.space.core["interp_register"]!(index, this.#address, this.record(insn)))
@@ -110,7 +115,7 @@ export class InterpProgram implements LoadedProgram, DecodedProgram {
   dispose(): void {
     for (const index of this.#entries.values()) {
       this.space.core["interp_register"]!(index, 0, 0);
-      this.space.removeFunction(index);
+      this.space.tableSlots.release(index, 1);
     }
     this.#entries.clear();
     this.#owner.delete(this.#address);
@@ -135,6 +140,11 @@ export class InterpProgram implements LoadedProgram, DecodedProgram {
   }
 }
 
+export interface InterpreterOptions {
+  /** Instructions that one run of a checked program may take before FAULT_BUDGET. Default 2^32. */
+  readonly budget?: number;
+}
+
 /** The interpreter of an address space, with what a debugger needs beyond Engine. */
 export interface Interpreter extends Engine {
   readonly name: "interp";
@@ -142,7 +152,8 @@ export interface Interpreter extends Engine {
 }
 
 /** An interpreter over `space`: `core/interp/loop.ts` on instructions decoded once at load. */
-export function createInterpreter(space: AddressSpace): Interpreter {
+export function createInterpreter(space: AddressSpace, options: InterpreterOptions = {}): Interpreter {
+  const { budget = 2 ** 32 } = options;
   const programs = new Map<number, InterpProgram>();
-  return { name: "interp", load: (program) => new InterpProgram(space, program, programs) };
+  return { name: "interp", load: (program) => new InterpProgram(space, program, programs, budget) };
 }

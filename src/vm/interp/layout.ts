@@ -70,7 +70,9 @@ export const OP_CALLX = 194;
 export const PROG_CODE = 0;
 export const PROG_SLOTS = 4;
 export const PROG_ID = 8;
-export const PROG_SIZE = 16;
+/** i64: steps that a run may take. */
+export const PROG_BUDGET = 16;
+export const PROG_SIZE = 24;
 
 // ---- directory: what stands behind an index of the shared table ---------------------------------------------------
 /** Offset of the program (0: not ours), offset of the record to begin with. */

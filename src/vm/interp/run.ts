@@ -52,6 +52,7 @@ export class InterpRun<P extends DecodedProgram = DecodedProgram> {
   #stack: number;
   #stopped: StopReason = "steps";
   #fresh = true;
+  #steps = 0;
   #fault: ProgramFault | undefined;
 
   constructor(program: P, programs: ReadonlyMap<number, P>, ctx: number) {
@@ -81,6 +82,7 @@ export class InterpRun<P extends DecodedProgram = DecodedProgram> {
     try {
       const why = this.#space.core["interp_step"]!(this.#alive(), n);
       this.#stopped = REASONS[why]!;
+      this.#steps += n - this.#u32(this.#state + lay.STATE_LEFT);
       if (why === lay.STOP_FAULT) {
         const { dv } = this.#space;
         this.#fault = faultError(
@@ -109,6 +111,11 @@ export class InterpRun<P extends DecodedProgram = DecodedProgram> {
 
   get stopped(): StopReason {
     return this.#stopped;
+  }
+
+  /** Instructions run so far; unknown after a trap in a helper. */
+  get steps(): number {
+    return this.#steps;
   }
 
   /** After a fault: what happened. */

@@ -18,7 +18,6 @@ import {
   FAULT_THROW,
   FAULT_WRITE,
   POINTER_HIGH,
-  TABLE_BASE,
 } from "../layout.ts";
 import { WasmBytes } from "../wasm/bytes.ts";
 import {
@@ -52,37 +51,10 @@ export interface JitOptions {
   readonly budget?: number;
 }
 
-/** Indices of the shared table, handed out in runs. */
-class TableSlots {
-  private readonly table: WebAssembly.Table;
-  private readonly free = new Map<number, number[]>();
-  private next: number = TABLE_BASE;
-
-  constructor(table: WebAssembly.Table) {
-    this.table = table;
-  }
-
-  take(count: number): number {
-    const known = this.free.get(count)?.pop();
-    if (known !== undefined) return known;
-    const base = this.next;
-    this.next += count;
-    if (this.next > this.table.length) this.table.grow(this.next - this.table.length + 64);
-    return base;
-  }
-
-  release(base: number, count: number): void {
-    for (let k = 0; k < count; k++) this.table.set(base + k, null);
-    const list = this.free.get(count);
-    if (list === undefined) this.free.set(count, [base]);
-    else list.push(base);
-  }
-}
-
 /** The engine that turns programs into WebAssembly modules over `space`. */
 export function createJit(space: AddressSpace, options: JitOptions = {}): Engine {
   const { budget = 2 ** 30 } = options;
-  const table = new TableSlots(space.table);
+  const table = space.tableSlots;
   return {
     name: "jit",
     load(program: VmProgram): LoadedProgram {
