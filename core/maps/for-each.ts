@@ -1,7 +1,7 @@
 // bpf_for_each_map_elem (kernel/bpf/arraymap.c, hashtab.c): calls a function of the program for every element.
 import {
   HTAB_BUCKETS,
-  HTAB_KEY,
+  HTAB_KEY_OFFSET,
   HTAB_MASK,
   HTAB_NEXT,
   MAP_CPU_STRIDE,
@@ -61,6 +61,7 @@ function eachOfArray(map: u32, fn: u32, ctx: u64, fp: u32): u64 {
 
 function eachOfHash(map: u32, fn: u32, ctx: u64, fp: u32): u64 {
   const offset = load<u32>(map, MAP_VALUE_OFFSET) + load<u32>(cpu, CPU_ID) * load<u32>(map, MAP_CPU_STRIDE);
+  const keyOffset = load<u32>(map, HTAB_KEY_OFFSET);
   const mask = load<u32>(map, HTAB_MASK);
   let n: u32 = 0;
   for (let i: u32 = 0; i <= mask; i++) {
@@ -68,7 +69,7 @@ function eachOfHash(map: u32, fn: u32, ctx: u64, fp: u32): u64 {
     while (elem != 0) {
       const next = load<u32>(elem, HTAB_NEXT);
       n++;
-      if (call(fn, fp - FRAME_SIZE, map, elem + HTAB_KEY, elem + offset, ctx) != 0) return n;
+      if (call(fn, fp - FRAME_SIZE, map, elem + keyOffset, elem + offset, ctx) != 0) return n;
       // A callback that deletes and inserts could lead this walk in a circle; no walk is longer than all elements.
       if (n >= load<u32>(map, POOL_TOTAL)) return n;
       elem = next;

@@ -4,22 +4,25 @@ import {
   HTAB_BUCKETS,
   HTAB_HASH,
   HTAB_KEY,
-  HTAB_MASK,
+  HTAB_KEY4,
   HTAB_NEXT,
   HTAB_SEED,
+  HTAB_SHIFT,
   MAP_COUNT,
   MAP_KEY_SIZE,
 } from "../../src/maps/layout";
-import { equalBytes } from "./bytes";
+import { copyBytes, equalBytes } from "./bytes";
 
+const K0: u32 = 0x9e3779b1;
 const K1: u64 = 0x9e3779b97f4a7c15;
 const K2: u64 = 0xd6e8feb86659fd93;
 
-// One multiplication carries every key bit into the upper half.
+// A bucket's number is the upper bits of the hash, where one multiplication gathers all bits of the key: keys that count
+// up, and keys that differ in one byte only, hardly collide.
 // @ts-ignore: decorator
 @inline
 export function hash4(map: u32, key: u32): u32 {
-  return <u32>((<u64>(load<u32>(key) ^ load<u32>(map, HTAB_SEED)) * K1) >> 32);
+  return (load<u32>(key) ^ load<u32>(map, HTAB_SEED)) * K0;
 }
 
 // @ts-ignore: decorator
@@ -64,17 +67,43 @@ export function hashKey(map: u32, key: u32): u32 {
   return hashMany(map, key, n);
 }
 
+/** The hash of an element's key. */
+// @ts-ignore: decorator
+@inline
+export function hashOfElem(map: u32, elem: u32): u32 {
+  return load<u32>(map, MAP_KEY_SIZE) == 4 ? hash4(map, elem + HTAB_KEY4) : load<u32>(elem, HTAB_HASH);
+}
+
+/** Key and, where elements keep it, hash of a new element. */
+// @ts-ignore: decorator
+@inline
+export function setKey(map: u32, elem: u32, key: u32, hash: u32): void {
+  const n = load<u32>(map, MAP_KEY_SIZE);
+  if (n == 4) {
+    store<u32>(elem, load<u32>(key), HTAB_KEY4);
+    return;
+  }
+  store<u32>(elem, hash, HTAB_HASH);
+  copyBytes(elem + HTAB_KEY, key, n);
+}
+
+// @ts-ignore: decorator
+@inline
+export function bucketNumber(map: u32, hash: u32): u32 {
+  return hash >>> load<u32>(map, HTAB_SHIFT);
+}
+
 // @ts-ignore: decorator
 @inline
 export function bucketOf(map: u32, hash: u32): u32 {
-  return load<u32>(map, HTAB_BUCKETS) + ((hash & load<u32>(map, HTAB_MASK)) << 2);
+  return load<u32>(map, HTAB_BUCKETS) + (bucketNumber(map, hash) << 2);
 }
 
 // @ts-ignore: decorator
 @inline
 function find4(bucket: u32, key: u32): u32 {
   const k = load<u32>(key);
-  for (let e = load<u32>(bucket); e != 0; e = load<u32>(e, HTAB_NEXT)) if (load<u32>(e, HTAB_KEY) == k) return e;
+  for (let e = load<u32>(bucket); e != 0; e = load<u32>(e, HTAB_NEXT)) if (load<u32>(e, HTAB_KEY4) == k) return e;
   return 0;
 }
 
@@ -125,7 +154,7 @@ export function findLink(map: u32, bucket: u32, key: u32, hash: u32): u32 {
   if (n == 4) {
     const k = load<u32>(key);
     while (e != 0) {
-      if (load<u32>(e, HTAB_KEY) == k) return link;
+      if (load<u32>(e, HTAB_KEY4) == k) return link;
       link = e + HTAB_NEXT;
       e = load<u32>(link);
     }
@@ -164,7 +193,7 @@ export function linkFirst(bucket: u32, elem: u32): void {
 
 /** Takes an element of unknown place out of its bucket and out of the count; false: it was in none. */
 export function unlinkFromBucket(map: u32, elem: u32): bool {
-  let link = bucketOf(map, load<u32>(elem, HTAB_HASH));
+  let link = bucketOf(map, hashOfElem(map, elem));
   while (true) {
     const e = load<u32>(link);
     if (e == 0) return false;

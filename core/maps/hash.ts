@@ -4,12 +4,14 @@
 import {
   HTAB_BUCKETS,
   HTAB_COPY_SIZE,
-  HTAB_HASH,
   HTAB_KEY,
+  HTAB_KEY4,
+  HTAB_KEY_OFFSET,
   HTAB_LRU,
   HTAB_MASK,
   HTAB_NEXT,
   HTAB_SEED,
+  HTAB_SHIFT,
   HTAB_SPARE,
   MAP_COUNT,
   MAP_CPU_STRIDE,
@@ -31,6 +33,7 @@ import { copyBytes } from "./bytes";
 import { BPF_EXIST, BPF_F_LOCK, BPF_NOEXIST, E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM } from "./errno";
 import {
   addCount,
+  bucketNumber,
   bucketOf,
   findElem,
   findElem4,
@@ -39,7 +42,9 @@ import {
   hash4,
   hash8,
   hashKey,
+  hashOfElem,
   linkFirst,
+  setKey,
   unlink,
 } from "./hash-table";
 import { lruInit, lruPush } from "./lru-list";
@@ -52,7 +57,7 @@ const BPF_F_ZERO_SEED: u32 = 64;
 
 /** Keys become readable, values what MAP_PERM says; heads of elements stay out of reach. */
 function paintElem(map: u32, elem: u32): void {
-  paint(elem + HTAB_KEY, load<u32>(map, MAP_KEY_SIZE), PERM_R);
+  paint(elem + load<u32>(map, HTAB_KEY_OFFSET), load<u32>(map, MAP_KEY_SIZE), PERM_R);
   const perm = load<u32>(map, MAP_PERM);
   if (perm == PERM_NONE) return;
   const stride = load<u32>(map, MAP_CPU_STRIDE);
@@ -87,7 +92,7 @@ function takeElem(map: u32): u32 {
 }
 
 /**
- * Buckets and elements of a map whose sizes stand in its header. `buckets`: a power of two; `spares`: elements above
+ * Buckets and elements of a map whose sizes stand in its header. `buckets`: a power of two, at least 2; `spares`: elements above
  * max_entries, one per CPU, for updates in maps with one value; `lru`: 1 for LRU maps. 0 or -ENOMEM.
  */
 export function htab_init(map: u32, buckets: u32, spares: u32, lru: u32, seed: u32): i32 {
@@ -96,6 +101,7 @@ export function htab_init(map: u32, buckets: u32, spares: u32, lru: u32, seed: u
   if (heads == 0) return -ENOMEM;
   store<u32>(map, heads, HTAB_BUCKETS);
   store<u32>(map, buckets - 1, HTAB_MASK);
+  store<u32>(map, clz(buckets) + 1, HTAB_SHIFT);
   const flags = load<u32>(map, MAP_FLAGS);
   if (!(flags & BPF_F_ZERO_SEED)) store<u32>(map, seed, HTAB_SEED);
   if (flags & BPF_F_NO_PREALLOC) return 0;
@@ -125,7 +131,7 @@ export function htab_free(map: u32): void {
 
 export function htab_lookup_4(map: u32, key: u32): u32 {
   const elem = findElem4(map, key);
-  return elem == 0 ? 0 : elem + HTAB_KEY + 8;
+  return elem == 0 ? 0 : elem + HTAB_KEY4 + 4;
 }
 
 export function htab_lookup_8(map: u32, key: u32): u32 {
@@ -159,8 +165,7 @@ function insertNew(map: u32, bucket: u32, hash: u32, key: u32, value: u32): i32 
   if (load<u32>(map, MAP_COUNT) >= load<u32>(map, MAP_MAX_ENTRIES)) return -E2BIG;
   const elem = takeElem(map);
   if (elem == 0) return -ENOMEM;
-  store<u32>(elem, hash, HTAB_HASH);
-  copyBytes(elem + HTAB_KEY, key, load<u32>(map, MAP_KEY_SIZE));
+  setKey(map, elem, key, hash);
   copyBytes(elem + load<u32>(map, MAP_VALUE_OFFSET), value, load<u32>(map, HTAB_COPY_SIZE));
   linkFirst(bucket, elem);
   addCount(map, 1);
@@ -186,8 +191,7 @@ function put(map: u32, key: u32, value: u32, flags: u64, hash: u32): i32 {
     elem = takeElem(map);
     if (elem == 0) return -ENOMEM;
   }
-  store<u32>(elem, hash, HTAB_HASH);
-  copyBytes(elem + HTAB_KEY, key, load<u32>(map, MAP_KEY_SIZE));
+  setKey(map, elem, key, hash);
   copyBytes(elem + load<u32>(map, MAP_VALUE_OFFSET), value, load<u32>(map, HTAB_COPY_SIZE));
   unlink(link, old);
   linkFirst(bucket, elem);
@@ -244,8 +248,7 @@ export function percpuPut(map: u32, key: u32, value: u32, flags: u64, all: bool)
   if (load<u32>(map, MAP_COUNT) >= load<u32>(map, MAP_MAX_ENTRIES)) return -E2BIG;
   const elem = takeElem(map);
   if (elem == 0) return -ENOMEM;
-  store<u32>(elem, hash, HTAB_HASH);
-  copyBytes(elem + HTAB_KEY, key, load<u32>(map, MAP_KEY_SIZE));
+  setKey(map, elem, key, hash);
   initPerCpu(map, elem + offset, value, all);
   linkFirst(bucket, elem);
   addCount(map, 1);
@@ -286,7 +289,7 @@ export function htab_next(map: u32, key: u32): u32 {
   const elem = key == 0 ? 0 : findElem(map, key);
   if (elem == 0) return firstElem(map, 0);
   const next = load<u32>(elem, HTAB_NEXT);
-  return next != 0 ? next : firstElem(map, (load<u32>(elem, HTAB_HASH) & load<u32>(map, HTAB_MASK)) + 1);
+  return next != 0 ? next : firstElem(map, bucketNumber(map, hashOfElem(map, elem)) + 1);
 }
 
 /** The element with that key, not counted as a use; 0: none. */

@@ -1,12 +1,12 @@
 // BPF_MAP_TYPE_LRU_HASH and LRU_PERCPU_HASH (kernel/bpf/hashtab.c): an update takes its element before it looks for the
 // key, so that even an update of an existing key may evict one when the map is full.
-import { HTAB_HASH, HTAB_KEY, MAP_CPU_STRIDE, MAP_KEY_SIZE, MAP_VALUE_OFFSET, MAP_VALUE_SIZE } from "../../src/maps/layout";
+import { MAP_CPU_STRIDE, MAP_VALUE_OFFSET, MAP_VALUE_SIZE } from "../../src/maps/layout";
 import { CPU_ID } from "../../src/vm/layout";
 import { cpu } from "../env";
 import { copyBytes } from "./bytes";
 import { BPF_EXIST, EINVAL, ENOMEM } from "./errno";
 import { checkFlags, copyPerCpu, initPerCpu } from "./hash";
-import { addCount, bucketOf, findElem, findLink, hashKey, linkFirst, unlink } from "./hash-table";
+import { addCount, bucketOf, findElem, findLink, hashKey, linkFirst, setKey, unlink } from "./hash-table";
 import { lruPop, lruPush, lruReference } from "./lru-list";
 
 /** Offset of the value, 0 = no such key; counts as a use. */
@@ -26,8 +26,7 @@ export function htab_lru_percpu_lookup(map: u32, key: u32): u32 {
 function takeElem(map: u32, key: u32, hash: u32): u32 {
   const elem = lruPop(map);
   if (elem == 0) return 0;
-  store<u32>(elem, hash, HTAB_HASH);
-  copyBytes(elem + HTAB_KEY, key, load<u32>(map, MAP_KEY_SIZE));
+  setKey(map, elem, key, hash);
   return elem;
 }
 

@@ -5,6 +5,7 @@ import { assemble } from "./assemble.ts";
 import { decode, decodeSlots, encode } from "./codec.ts";
 import { disassemble, kernelInsnText } from "./disassemble.ts";
 import { INSN_ROWS } from "./table.ts";
+import { validate } from "./validate.ts";
 
 const RUNS = Number(process.env["TSBPF_FUZZ"] ?? 300);
 
@@ -77,6 +78,8 @@ describe("fuzz", () => {
   it("any bytes disassemble, and assemble to themselves", () => {
     fc.assert(
       fc.property(program, (bytes) => {
+        const errors = validate(bytes, { rules: "kernel", limit: 5 });
+        expect(errors.length).toBeLessThanOrEqual(5);
         const slots = attempt(() => decodeSlots(bytes));
         if (!slots) {
           expect(bytes.length % 8).not.toBe(0);

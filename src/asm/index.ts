@@ -20,3 +20,4 @@ export {
   kernelInsnText,
 } from "./disassemble.ts";
 export { type ObjdumpSection, type ObjdumpSymbol, objdump } from "./objdump.ts";
+export { type ValidateOptions, validate } from "./validate.ts";

@@ -113,9 +113,8 @@ export interface InsnRow {
   readonly mnemonic: readonly string[];
   /** Below -mcpu=v3 (objdump's default, unless told) LLVM knows this text instead; null: it knows none. */
   readonly llvmV1?: string | null;
-  /** The kernel refuses a zero immediate (division) or one at or above this (shift): a rule beyond the ISA. */
-  readonly nonZero?: boolean;
-  readonly below?: number;
+  /** No part of the instruction set of Linux 6.18. */
+  readonly beyondKernel?: boolean;
 }
 
 const rows: InsnRow[] = [];
@@ -148,7 +147,6 @@ for (const [cls, w, bits] of [
   const suffix = bits === 64 ? "" : "32";
   for (const [op, name, sign] of ALU_OPS) {
     const divides = op === BPF_DIV || op === BPF_MOD;
-    const shifts = op === BPF_LSH || op === BPF_RSH || op === BPF_ARSH;
     for (const off of divides ? [0, 1] : [0]) {
       const s = off ? "s" : "";
       const text = `{${w}dst} ${s}${sign}`;
@@ -162,8 +160,6 @@ for (const [cls, w, bits] of [
         llvm: [`${text} {imm}`],
         kernel: [`${text} {imm}`],
         mnemonic: [`${s}${name}${suffix} {dst}, {imm}`],
-        ...(divides ? { nonZero: true } : {}),
-        ...(shifts ? { below: bits } : {}),
       });
       row({
         name: `${s}${name}${suffix}_reg`,
@@ -245,7 +241,7 @@ for (const [src, name, hi, text] of [
   [BPF_PSEUDO_MAP_FD, "lddw_map_fd", 0, "map[fd:{lo}]"],
   [BPF_PSEUDO_MAP_VALUE, "lddw_map_value", "any", "map[fd:{lo}][0]+{hi}"],
   [BPF_PSEUDO_BTF_ID, "lddw_btf_id", "any", "btf[fd:{hi}][id:{lo}]"],
-  [BPF_PSEUDO_FUNC, "lddw_func", 0, "subprog[{rel}]"],
+  [BPF_PSEUDO_FUNC, "lddw_func", "ignored", "subprog[{rel}]"],
   [BPF_PSEUDO_MAP_IDX, "lddw_map_idx", 0, "map[idx:{lo}]"],
   [BPF_PSEUDO_MAP_IDX_VALUE, "lddw_map_idx_value", "any", "map[idx:{lo}][0]+{hi}"],
 ] as const)
@@ -503,6 +499,7 @@ row({
 });
 row({
   name: "gotox",
+  beyondKernel: true,
   op: BPF_JMP | BPF_JA | BPF_X,
   kind: "gotox",
   dst: "reg",
@@ -552,6 +549,7 @@ row({
 });
 row({
   name: "callx",
+  beyondKernel: true,
   op: BPF_JMP | BPF_CALL | BPF_X,
   kind: "callx",
   dst: "reg",

@@ -30,8 +30,9 @@ import {
   HTAB_BUCKETS,
   HTAB_COPY_SIZE,
   HTAB_KEY,
+  HTAB_KEY_OFFSET,
+  HTAB_KEY4,
   HTAB_LRU,
-  HTAB_OF_MAPS,
   MAP_COUNT,
   POOL_ELEM_SIZE,
   POOL_PREFIX,
@@ -87,6 +88,11 @@ function directCalls(type: number, keySize: number, flags: number): DirectCalls 
     : { lookup, update: `${kind}_update${suffix}`, delete: "htab_delete" };
 }
 
+/** Distance from an element to its value. */
+function valueOffset(keySize: number): number {
+  return keySize === 4 ? HTAB_KEY4 + 4 : HTAB_KEY + alignUp(keySize, 8);
+}
+
 export class HashMap extends BpfMap {
   override readonly direct: DirectCalls;
   /** Bytes that a value takes in an element, of one CPU. */
@@ -98,7 +104,7 @@ export class HashMap extends BpfMap {
     super(env, attr, {
       maxEntries: entriesOf(attr, env.space.cpus),
       cpuStride: isPercpu(attr.map_type) ? slotSize : 0,
-      valueOffset: HTAB_KEY + alignUp(attr.key_size, 8),
+      valueOffset: valueOffset(attr.key_size),
       hidden: ofMaps,
     });
     this.slotSize = slotSize;
@@ -109,13 +115,13 @@ export class HashMap extends BpfMap {
     const lru = isLru(this.type);
     const copies = this.cpuStride === 0 ? 1 : this.env.space.cpus;
     const prefix = lru ? LRU_NODE_SIZE : 0;
-    const elem = prefix + HTAB_KEY + alignUp(this.keySize, 8) + this.slotSize * copies;
+    const elem = prefix + valueOffset(this.keySize) + this.slotSize * copies;
     const ofMaps = this.type === BPF_MAP_TYPE_HASH_OF_MAPS;
     this.set(POOL_ELEM_SIZE, elem);
     this.set(POOL_PREFIX, prefix);
-    this.set(HTAB_OF_MAPS, ofMaps ? 1 : 0);
+    this.set(HTAB_KEY_OFFSET, this.#keyOffset);
     this.set(HTAB_COPY_SIZE, ofMaps ? 8 : this.valueSize);
-    const buckets = 2 ** Math.ceil(Math.log2(this.maxEntries));
+    const buckets = 4 * 2 ** Math.ceil(Math.log2(this.maxEntries));
     const spares = lru || isPercpu(this.type) ? 0 : this.env.space.cpus;
     const seed = this.env.nextSeed();
     return this.core["htab_init"]!(this.address, buckets, spares, lru ? 1 : 0, seed);
@@ -127,6 +133,10 @@ export class HashMap extends BpfMap {
 
   protected override blocks(): readonly number[] {
     return [this.word(HTAB_BUCKETS), this.word(HTAB_LRU), ...this.poolBlocks()].filter((at) => at !== 0);
+  }
+
+  get #keyOffset(): number {
+    return this.keySize === 4 ? HTAB_KEY4 : HTAB_KEY;
   }
 
   /** Elements in the map. */
@@ -141,7 +151,7 @@ export class HashMap extends BpfMap {
   /** Offset of the value (of CPU 0's copy), 0 = no such key. Not a use in the sense of LRU. */
   protected find(key: Uint8Array): number {
     const elem = this.core["htab_find"]!(this.address, this.passKey(key)) >>> 0;
-    return elem === 0 ? 0 : elem + HTAB_KEY + alignUp(this.keySize, 8);
+    return elem === 0 ? 0 : elem + valueOffset(this.keySize);
   }
 
   protected override lookupElem(key: Uint8Array, value: Uint8Array): number {
@@ -170,6 +180,6 @@ export class HashMap extends BpfMap {
     const at = key === null ? 0 : this.passKey(key);
     const elem = this.core["htab_next"]!(this.address, at) >>> 0;
     if (elem === 0) return -ENOENT;
-    return this.copyOut(elem + HTAB_KEY, this.keySize, next);
+    return this.copyOut(elem + this.#keyOffset, this.keySize, next);
   }
 }

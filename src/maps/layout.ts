@@ -34,7 +34,7 @@ export const MAP_COUNT = 48;
 export const MAP_PERM = 52;
 /** Low half of map_extra. */
 export const MAP_EXTRA = 56;
-/** Distance from a hash element to its value: HTAB_KEY + round_up(key_size, 8). LPM: from a node to its value. */
+/** Distance from a hash element, or an LPM node, to its value. */
 export const MAP_VALUE_OFFSET = 60;
 
 // ---- BPF_MAP_TYPE_PROG_ARRAY: elements --------------------------------------------------------------------------
@@ -49,17 +49,20 @@ export const INNER_SLOT_MAP = 0;
 
 // ---- hash family ------------------------------------------------------------------------------------------------
 //   element: u32 next in its bucket | u32 hash | key, padded to 8 | value (per-CPU: one per CPU, MAP_CPU_STRIDE apart)
+//   key of 4 bytes: u32 next in its bucket | u32 key | value: 16 bytes for a value of 8, one cache line
 //   an LRU element has 16 bytes before that: u32 previous, u32 next of its list | u8 type | u8 ref | u16 cpu | u32 0
 export const HTAB_NEXT = 0;
 export const HTAB_HASH = 4;
+export const HTAB_KEY4 = 4;
 export const HTAB_KEY = 8;
+/** Where an element's key begins: HTAB_KEY4 or HTAB_KEY. */
+export const HTAB_KEY_OFFSET = 76;
 /** Offset of the buckets: one u32 each, the first element. */
 export const HTAB_BUCKETS = 64;
-/** Buckets - 1. */
+/** Buckets - 1; and 32 less the bits of a bucket's number, which are the hash's upper ones. */
 export const HTAB_MASK = 68;
+export const HTAB_SHIFT = 88;
 export const HTAB_SEED = 72;
-/** 1: user space gets values through file descriptors (HASH_OF_MAPS). */
-export const HTAB_OF_MAPS = 76;
 /** LRU lists, or 0. */
 export const HTAB_LRU = 80;
 /** Bytes of a value that one copy moves. */
@@ -68,8 +71,9 @@ export const HTAB_COPY_SIZE = 84;
 export const HTAB_SPARE = 192;
 
 // ---- pool of equal elements (hash, LPM) --------------------------------------------------------------------------
-/** First free element; its second u32 leads to the next. */
+/** Stack of the free elements: offset of an array of u32, and how many stand in it. */
 export const POOL_FREE = 96;
+export const POOL_FREE_COUNT = 92;
 /** Newest chunk: u32 previous chunk, u32 elements, then the elements at + 16. */
 export const POOL_CHUNKS = 100;
 /** Bytes of an element. */

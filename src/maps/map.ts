@@ -30,6 +30,7 @@ import {
   MAP_VALUE_SIZE,
   MAP_VALUES,
   POOL_CHUNKS,
+  POOL_FREE,
 } from "./layout.ts";
 import type { MapEnv } from "./map-env.ts";
 
@@ -279,9 +280,9 @@ export abstract class BpfMap implements VmMap {
     return 0;
   }
 
-  /** Chunks of the map's pool. */
+  /** Allocations of the map's pool. */
   protected poolBlocks(): number[] {
-    const blocks: number[] = [];
+    const blocks: number[] = this.word(POOL_FREE) === 0 ? [] : [this.word(POOL_FREE)];
     for (let at = this.word(POOL_CHUNKS); at !== 0; at = this.env.space.u32[at >>> 2]) blocks.push(at);
     return blocks;
   }
