@@ -1,7 +1,9 @@
 // The command line: bpftool's nouns and flags. Exit status 0: done; 1: the operation failed; 2: wrong usage.
 import { Command, CommanderError } from "commander";
 import { TsbpfError } from "../diag/index.ts";
+import { asmCommand } from "./asm.ts";
 import { btfCommand } from "./btf.ts";
+import { disasmCommand } from "./disasm.ts";
 import { filterCommand } from "./filter.ts";
 import { endQuietlyOnClosedPipe, printError, UsageError } from "./output.ts";
 import { progCommand } from "./prog.ts";
@@ -16,7 +18,8 @@ export function buildProgram(): Command {
     .description("The BPF programming environment: run and inspect BPF programs anywhere.")
     .version(VERSION, "-V, --version")
     .helpCommand(false);
-  for (const command of [progCommand(), btfCommand(), filterCommand()]) program.addCommand(command);
+  for (const command of [progCommand(), btfCommand(), asmCommand(), disasmCommand(), filterCommand()])
+    program.addCommand(command);
   forEachCommand(program, (command) =>
     command
       .exitOverride()

@@ -84,6 +84,51 @@ describe("tsbpf", { concurrent: false }, () => {
     expect(cut.signal).toBeNull();
   });
 
+  it("asm and disasm are each other's inverse, also through pipes", async () => {
+    const text = "r0 = 0x1\nif r1 == 0x0 goto +0x0\nr2 = 0x7b ll\nexit\n";
+    const hex = await run(["asm", "-"], text);
+    expect(hex.stdout).toBe(
+      "b700000001000000\n1501000000000000\n180200007b000000\n0000000000000000\n9500000000000000\n",
+    );
+    expect((await run(["disasm", "-"], hex.stdout)).stdout).toBe(text);
+    const out = join(dir, "out.bin");
+    expect(await run(["asm", file("in.s", text), "-o", out])).toMatchObject({ status: 0, stdout: "" });
+    const kernel = await run(["disasm", "--dialect", "kernel", out]);
+    expect(kernel.stdout).toBe("(b7) r0 = 1\n(15) if r1 == 0x0 goto pc+0\n(18) r2 = 0x7b\n(95) exit\n");
+    expect((await run(["asm", "--dialect", "kernel", "-"], kernel.stdout)).stdout).toBe(hex.stdout);
+    const json = JSON.parse((await run(["disasm", "--json", out])).stdout) as { insns: object[] };
+    expect(json.insns[2]).toEqual({
+      slot: 2,
+      bytes: "180200007b0000000000000000000000",
+      text: "r2 = 0x7b ll",
+    });
+    expect(await run(["asm", "-"], "r0 = 1\nr77 = 2\n")).toMatchObject({
+      status: 1,
+      stdout: "",
+      stderr: expect.stringMatching(/^tsbpf: standard input: line 2: .*\n$/),
+    });
+    expect(await run(["disasm", "-"], Uint8Array.of(0xb7, 0, 0, 0, 1))).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/^tsbpf: standard input: .*8.*\n$/),
+    });
+    expect(await run(["asm", "--dialect", "klingon", "-"])).toMatchObject({ status: 2, stdout: "" });
+  });
+
+  it("disasm of an object, prog dump", async () => {
+    expect((await run(["disasm", firewall])).stdout).toMatch(
+      /^\nexamples\/firewall\/firewall.bpf.o:\tfile format elf64-bpf\n\nDisassembly of section .text:\n/,
+    );
+    const { status, stdout } = await run(["prog", "dump", firewall, "--prog", "firewall"]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^firewall:\n {3}0: w7 = \*\(u32 \*\)\(r1 \+ 0x4\)\n/);
+    expect(stdout).toMatch(/\n\s*\d+: r1 = blocked_v4 ll\n/);
+    expect(stdout).toMatch(/\n\nport_blocked:\n/);
+    expect(await run(["prog", "dump", firewall, "--prog", "nope"])).toMatchObject({
+      status: 2,
+      stderr: `tsbpf: ${firewall} holds no program "nope"; it holds: firewall\n`,
+    });
+  });
+
   it("filter --dump", async () => {
     const { status, stdout } = await run(["filter", "--dump"], IP);
     expect(status).toBe(0);
