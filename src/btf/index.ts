@@ -10,3 +10,4 @@ export {
 export * from "./constants.ts";
 export { type BtfRawRow, btfRawRow, btfRawText } from "./raw.ts";
 export type { BtfEnumerator, BtfMember, BtfParam, BtfType, BtfVarSecinfo } from "./types.ts";
+export { type BtfValue, type FormatOptions, formatValue, parseValue } from "./values.ts";
