@@ -85,6 +85,33 @@ export class LoadError extends TsbpfError {
   }
 }
 
+/** A backend refused a program: the verifier's word, or an errno of BPF_PROG_LOAD itself. */
+export class VerifierRejection extends TsbpfError {
+  readonly program: string;
+  /** Positive. */
+  readonly errno: number;
+  /** The verifier's whole log; empty where it did not come to that. */
+  readonly log: string;
+  constructor(program: string, reason: string, errno: number, log: string, options?: ErrorOptions) {
+    super("VERIFIER", `program '${program}': ${reason}`, options);
+    this.program = program;
+    this.errno = errno;
+    this.log = log;
+  }
+}
+
+/** A bpf(2) command on a loaded object failed. */
+export class BackendError extends TsbpfError {
+  readonly command: string;
+  /** Positive. */
+  readonly errno: number;
+  constructor(command: string, reason: string, errno: number, options?: ErrorOptions) {
+    super("BACKEND", `${command}: ${reason}`, options);
+    this.command = command;
+    this.errno = errno;
+  }
+}
+
 /** A program that an engine refuses before it runs. */
 export class InvalidProgramError extends TsbpfError {
   readonly insn: number;

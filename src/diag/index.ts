@@ -1,5 +1,6 @@
 export {
   AsmError,
+  BackendError,
   BtfError,
   CaptureError,
   ElfError,
@@ -10,4 +11,5 @@ export {
   ProgramFault,
   TsbpfError,
   UnsupportedError,
+  VerifierRejection,
 } from "./errors.ts";

@@ -1,6 +1,13 @@
+export { Globals, type GlobalVariable } from "./globals.ts";
 export { DEFAULT_KERNEL_VERSION, type KconfigOptions } from "./kconfig.ts";
 export type { LinkedProgram } from "./link.ts";
-export { BpfObject, type LinkOptions, type OpenOptions } from "./object.ts";
+export { LiveMap } from "./live-map.ts";
+export type { LoadOptions } from "./load.ts";
+export { LiveProgram, LoadedObject } from "./loaded-object.ts";
+export { type MapInput, MapTypes } from "./map-types.ts";
+export { BpfObject, type OpenOptions } from "./object.ts";
+export type { LinkOptions, OpenedObject } from "./opened.ts";
+export { PerfBuffer, RingBuffer } from "./rings.ts";
 export { matchSection, SECTION_TABLE, type SectionDef, type SectionMatch } from "./section-table.ts";
 export type {
   ExternSpec,

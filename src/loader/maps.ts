@@ -40,6 +40,11 @@ export function isMapInMap(type: number): boolean {
   return type === BPF_MAP_TYPE_ARRAY_OF_MAPS || type === BPF_MAP_TYPE_HASH_OF_MAPS;
 }
 
+/** A section of global variables. */
+export function isData(map: MapSpec): boolean {
+  return map.origin === "data" || map.origin === "rodata" || map.origin === "bss" || map.origin === "kconfig";
+}
+
 function newMap(
   name: string,
   origin: MapOrigin,

@@ -2,14 +2,19 @@
  * An object file as libbpf sees it (bpf_object of tools/lib/bpf/libbpf.c): opening and linking are functions of bytes
  * and, where given, a target kernel's BTF; only `load` touches a backend.
  */
+import type { Backend } from "../backend/index.ts";
 import { BTF_KIND_FUNC, BTF_KIND_VAR, type Btf, type BtfExt, parseBtfExt } from "../btf/index.ts";
 import { LoadError } from "../diag/index.ts";
 import { type ElfFile, parseElf } from "../elf/index.ts";
 import { fixupBtf } from "./btf-fixup.ts";
 import { collectExterns } from "./externs.ts";
+import { Globals } from "./globals.ts";
 import { fillKconfig, type KconfigOptions } from "./kconfig.ts";
 import { type ExternValue, type LinkContext, type LinkedProgram, linkProgram } from "./link.ts";
-import { btfMaps, dataMap, kconfigMap, legacyMaps, structOpsMaps } from "./maps.ts";
+import { type LoadOptions, loadObject } from "./load.ts";
+import { byName, type LoadedObject } from "./loaded-object.ts";
+import { btfMaps, dataMap, isData, kconfigMap, legacyMaps, structOpsMaps } from "./maps.ts";
+import type { LinkOptions, OpenedObject } from "./opened.ts";
 import { collectRelocations, FunctionIndex } from "./relocs.ts";
 import { collectSections, type Sections } from "./sections.ts";
 import type { ExternSpec, FunctionSpec, MapSpec, ProgramSpec } from "./spec.ts";
@@ -19,16 +24,7 @@ export interface OpenOptions {
   readonly name?: string;
 }
 
-export interface LinkOptions extends KconfigOptions {
-  /** The BTF of the kernel that shall run the programs: resolves kernel functions and typed ksyms. */
-  readonly targetBtf?: Btf;
-  /** Address of an untyped `__ksym`, as /proc/kallsyms has it. */
-  readonly ksym?: (name: string) => bigint | undefined;
-  /** BTF id of a kernel function, asked before `targetBtf`. */
-  readonly kfunc?: (name: string) => number | undefined;
-}
-
-export class BpfObject {
+export class BpfObject implements OpenedObject {
   readonly name: string;
   readonly license: string;
   /** Section `version`, 0 without one. */
@@ -47,6 +43,8 @@ export class BpfObject {
   readonly externs: readonly ExternSpec[];
   /** Initial contents of global `__arena` variables. */
   readonly arenaData: Uint8Array | undefined;
+  /** Global variables' initial values, ready to set. */
+  readonly globals: Globals;
   readonly #elf: ElfFile;
   readonly #index: FunctionIndex<FunctionSpec>;
 
@@ -69,6 +67,12 @@ export class BpfObject {
     collectRelocations({ elf, sections, maps: this.mapList, externs, btf });
     this.programs = byName(this.programList);
     this.maps = byName(this.mapList);
+    this.globals = new Globals(btf, this.mapList.filter(isData), {
+      read: (map) => map.initialValue ?? new Uint8Array(map.valueSize),
+      write: (map, value) => {
+        map.initialValue = value;
+      },
+    });
     this.#index = new FunctionIndex<FunctionSpec>([...sections.programs, ...sections.subprograms]);
   }
 
@@ -93,6 +97,11 @@ export class BpfObject {
     const value = new Uint8Array(map.valueSize);
     fillKconfig(value, this.externs, options);
     return value;
+  }
+
+  /** Creates the maps and loads the programs on a backend. */
+  load(backend: Backend, options: LoadOptions = {}): LoadedObject {
+    return loadObject(this, backend, options);
   }
 
   #linkContext(options: LinkOptions): LinkContext {
@@ -133,12 +142,6 @@ function collectMaps(
     maps.push(...structOpsMaps(btf, section));
   }
   return maps;
-}
-
-function byName<T extends { readonly name: string }>(items: readonly T[]): Record<string, T> {
-  const out: Record<string, T> = Object.create(null);
-  for (const item of items) out[item.name] ??= item;
-  return out;
 }
 
 /** A name without its `___flavor`. */

@@ -1,0 +1,85 @@
+/** Global variables of an object: before loading in the specs' initial values, afterwards in the maps. */
+import {
+  BTF_KIND_DATASEC,
+  BTF_KIND_VAR,
+  type Btf,
+  type BtfValue,
+  formatValue,
+  parseValue,
+} from "../btf/index.ts";
+import { LoadError } from "../diag/index.ts";
+import type { MapSpec } from "./spec.ts";
+
+export interface GlobalVariable {
+  readonly name: string;
+  readonly map: MapSpec;
+  readonly typeId: number;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** Where a data map's bytes are. */
+export interface GlobalStore {
+  read(map: MapSpec): Uint8Array;
+  write(map: MapSpec, value: Uint8Array): void;
+}
+
+export class Globals {
+  readonly #btf: Btf | undefined;
+  readonly #maps: readonly MapSpec[];
+  readonly #store: GlobalStore;
+  #variables: Map<string, GlobalVariable> | undefined;
+
+  constructor(btf: Btf | undefined, maps: readonly MapSpec[], store: GlobalStore) {
+    this.#btf = btf;
+    this.#maps = maps;
+    this.#store = store;
+  }
+
+  /** Every variable that BTF describes, by name; of statics with the same name, the first. */
+  get variables(): ReadonlyMap<string, GlobalVariable> {
+    if (this.#variables !== undefined) return this.#variables;
+    const out = new Map<string, GlobalVariable>();
+    this.#variables = out;
+    if (this.#btf === undefined) return out;
+    for (const map of this.#maps) {
+      const section = map.valueTypeId === 0 ? undefined : this.#btf.type(map.valueTypeId);
+      if (section?.kind !== BTF_KIND_DATASEC) continue;
+      for (const { type, offset, size } of section.vars) {
+        const variable = this.#btf.type(type);
+        if (variable.kind === BTF_KIND_VAR && !out.has(variable.name))
+          out.set(variable.name, { name: variable.name, map, typeId: variable.type, offset, size });
+      }
+    }
+    return out;
+  }
+
+  get(name: string): BtfValue {
+    const v = this.#find(name);
+    return formatValue(this.#btf!, v.typeId, this.#store.read(v.map).subarray(v.offset, v.offset + v.size));
+  }
+
+  /** Constants (`.rodata`) take values before loading only. */
+  set(name: string, value: BtfValue): void {
+    const v = this.#find(name);
+    const bytes = parseValue(this.#btf!, v.typeId, value);
+    const whole = Uint8Array.from(this.#store.read(v.map));
+    if (v.offset + bytes.length > whole.length)
+      throw new LoadError(`variable '${name}' ends beyond section ${v.map.sectionName}`);
+    whole.set(bytes, v.offset);
+    this.#store.write(v.map, whole);
+  }
+
+  /** All of them. */
+  toObject(): Record<string, BtfValue> {
+    const out: Record<string, BtfValue> = Object.create(null);
+    for (const name of this.variables.keys()) out[name] = this.get(name);
+    return out;
+  }
+
+  #find(name: string): GlobalVariable {
+    const found = this.variables.get(name);
+    if (found === undefined) throw new LoadError(`no global variable '${name}'`);
+    return found;
+  }
+}
