@@ -1,6 +1,7 @@
 /**
- * Writes src/uapi/generated/{enums,helpers}.ts from facts recorded off real kernels (the files that
- * `facts/` of the oracle holds: enum values from a kernel's BTF, helper ids and prototypes from its UAPI header).
+ * Writes src/uapi/generated/{enums,helpers,helper-availability}.ts from facts recorded off real kernels (the files that
+ * `facts/` of the oracle holds: enum values from a kernel's BTF, helper ids and prototypes from its UAPI header,
+ * helpers by program type as bpftool's feature probe finds them, `gpl_only` from the kernel's sources).
  *
  *   npx tsx tools/gen-uapi.ts FACTS_DIR
  */
@@ -74,3 +75,48 @@ for (const h of helpers) {
   text += `  { id: ${h.id}, name: "${h.name}", ret: ${JSON.stringify(h.proto?.ret ?? "void")}, args: ${JSON.stringify(args)} },\n`;
 }
 writeFileSync(join(out, "helpers.ts"), `${text}];\n`);
+
+// ---- which program type may call which helper ----------------------------------------------------------------------
+const probed = JSON.parse(readFileSync(join(dir, "helpers-by-progtype-6.18.json"), "utf8")) as Record<
+  string,
+  string[]
+>;
+const available = new Map<string, string[]>();
+for (const [key, names] of Object.entries(probed))
+  if (names.length)
+    available.set(`BPF_PROG_TYPE_${key.replace("_available_helpers", "").toUpperCase()}`, names);
+// The probe cannot load programs that need an attach target. Syscall programs see what tracing programs do
+// (syscall_prog_func_proto falls back to tracing_prog_func_proto), and four helpers of their own.
+const syscallOnly = ["bpf_sys_bpf", "bpf_sys_close", "bpf_btf_find_by_name_kind", "bpf_kallsyms_lookup_name"];
+const tracing = [
+  ...(available.get("BPF_PROG_TYPE_SYSCALL") ?? []).filter((name) => !syscallOnly.includes(name)),
+  ...["bpf_seq_printf", "bpf_seq_write", "bpf_seq_printf_btf", "bpf_get_attach_cookie"],
+  ...["bpf_get_func_arg", "bpf_get_func_ret", "bpf_get_func_arg_cnt"],
+];
+available.set("BPF_PROG_TYPE_TRACING", tracing);
+available.set("BPF_PROG_TYPE_LSM", [
+  ...tracing,
+  ...["bpf_inode_storage_get", "bpf_inode_storage_delete"],
+  ...["bpf_bprm_opts_set", "bpf_ima_inode_hash", "bpf_ima_file_hash"],
+]);
+// Both answer with bpf_base_func_proto() alone.
+available.set("BPF_PROG_TYPE_STRUCT_OPS", available.get("BPF_PROG_TYPE_NETFILTER") ?? []);
+
+const protos = JSON.parse(readFileSync(join(dir, "helper-verifier-protos.json"), "utf8")) as {
+  protos: Record<string, { gpl_only?: string }[]>;
+};
+const ids = new Map(helpers.map((h) => [h.name, h.id]));
+const list = (names: readonly string[]): string =>
+  [...new Set(names.flatMap((name) => ids.get(name) ?? []))].sort((a, b) => a - b).join(", ");
+text = `${head}
+/** BPF_PROG_TYPE_*: ids of the helpers that such a program may call (with every capability). */
+export const HELPERS_BY_PROG_TYPE: Readonly<Record<number, readonly number[]>> = {\n`;
+for (const [type, names] of available)
+  text += `  // ${type}\n  ${enums["bpf_prog_type"]?.[type]}: [${list(names)}],\n`;
+text += "};\n\n/** Ids of the helpers that want a GPL-compatible license. */\n";
+text += `export const GPL_ONLY_HELPERS: readonly number[] = [${list(
+  Object.entries(protos.protos).flatMap(([name, variants]) =>
+    variants.some((v) => v.gpl_only === "true") ? [name] : [],
+  ),
+)}];\n`;
+writeFileSync(join(out, "helper-availability.ts"), text);

@@ -24,6 +24,8 @@ export const EDEADLK = 35;
 export const ENAMETOOLONG = 36;
 export const ENOSYS = 38;
 export const ELOOP = 40;
+export const EPROTO = 71;
+export const EBADMSG = 74;
 export const EMSGSIZE = 90;
 export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
@@ -32,6 +34,7 @@ export const EAFNOSUPPORT = 97;
 export const ENETDOWN = 100;
 export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
+export const EALREADY = 114;
 export const EOVERFLOW = 75;
 export const EBADR = 53;
 /** BPF_OBJ_GET_INFO_BY_FD's word for a closed descriptor. */
