@@ -1,0 +1,6 @@
+import { type AddressSpace, createInterpreter, createJit, type Engine } from "../vm/index.ts";
+
+/** An engine by its name; `maxSteps` bounds one run in the bounds-checked mode. */
+export function createEngine(name: Engine["name"], space: AddressSpace, maxSteps: number): Engine {
+  return name === "jit" ? createJit(space, { budget: maxSteps }) : createInterpreter(space);
+}

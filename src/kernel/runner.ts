@@ -1,0 +1,73 @@
+import { REDIRECT_SET } from "../helpers/index.ts";
+import {
+  type AddressSpace,
+  CPU_BUDGET,
+  CPU_CTX,
+  CPU_FAULT,
+  CPU_PROG,
+  CPU_PROG_TYPE,
+  CPU_TAIL_CALLS,
+  type LoadedProgram,
+} from "../vm/index.ts";
+
+/** What runs, and what is counted of it. */
+export interface Runnable {
+  readonly id: number;
+  /** BPF_PROG_TYPE_* */
+  readonly type: number;
+  readonly loaded: LoadedProgram;
+  runCount: number;
+  runTimeNs: number;
+}
+
+export interface Measured {
+  /** u32 */
+  readonly retval: number;
+  /** Nanoseconds of one run on the average. */
+  readonly duration: number;
+}
+
+/** Starts programs: what stands in the CPU block while one runs. */
+export class Runner {
+  readonly #space: AddressSpace;
+  readonly #maxSteps: number;
+
+  constructor(space: AddressSpace, maxSteps: number) {
+    this.#space = space;
+    this.#maxSteps = maxSteps;
+  }
+
+  /** Says who runs on what: once before a series of runs of one program on one context. */
+  prepare(program: Runnable, ctx: number): void {
+    const { u32 } = this.#space;
+    const cpu = this.#space.cpu.value >>> 2;
+    u32[cpu + (CPU_CTX >>> 2)] = ctx;
+    u32[cpu + (CPU_PROG >>> 2)] = program.id;
+    u32[cpu + (CPU_PROG_TYPE >>> 2)] = program.type;
+    u32[cpu + (CPU_FAULT >>> 2)] = 0;
+  }
+
+  /** One run after prepare(): r0 as an i32. */
+  run(program: Runnable, ctx: number): number {
+    const { u32 } = this.#space;
+    const cpu = this.#space.cpu.value >>> 2;
+    u32[cpu + (CPU_TAIL_CALLS >>> 2)] = 0;
+    u32[cpu + (CPU_BUDGET >>> 2)] = this.#maxSteps;
+    u32[cpu + (CPU_BUDGET >>> 2) + 1] = this.#maxSteps / 0x100000000;
+    u32[cpu + (REDIRECT_SET >>> 2)] = 0;
+    return program.loaded.run(ctx);
+  }
+
+  /** `repeat` runs on the same context (0 counts as 1), as bpf_test_run() does them. */
+  repeat(program: Runnable, ctx: number, repeat: number): Measured {
+    const times = repeat || 1;
+    let retval = 0;
+    this.prepare(program, ctx);
+    const start = performance.now();
+    for (let i = 0; i < times; i++) retval = this.run(program, ctx);
+    const spent = (performance.now() - start) * 1e6;
+    program.runCount += times;
+    program.runTimeNs += spent;
+    return { retval: retval >>> 0, duration: Math.min(Math.floor(spent / times), 0xffffffff) };
+  }
+}
