@@ -3,7 +3,6 @@ import {
   HTAB_BUCKETS,
   HTAB_KEY_OFFSET,
   HTAB_MASK,
-  HTAB_NEXT,
   MAP_CPU_STRIDE,
   MAP_MAX_ENTRIES,
   MAP_STRIDE,
@@ -25,6 +24,7 @@ import {
 } from "../../src/vm/layout";
 import { cpu } from "../env";
 import { EINVAL } from "./errno";
+import { expose, nextInChain } from "./hash-table";
 import { mapOf, pointer } from "./registry";
 import {
   BPF_MAP_TYPE_ARRAY,
@@ -67,7 +67,8 @@ function eachOfHash(map: u32, fn: u32, ctx: u64, fp: u32): u64 {
   for (let i: u32 = 0; i <= mask; i++) {
     let elem = load<u32>(load<u32>(map, HTAB_BUCKETS) + (i << 2));
     while (elem != 0) {
-      const next = load<u32>(elem, HTAB_NEXT);
+      const next = nextInChain(elem);
+      expose(elem);
       n++;
       if (call(fn, fp - FRAME_SIZE, map, elem + keyOffset, elem + offset, ctx) != 0) return n;
       // A callback that deletes and inserts could lead this walk in a circle; no walk is longer than all elements.

@@ -6,6 +6,7 @@ import {
   HTAB_KEY,
   HTAB_KEY4,
   HTAB_NEXT,
+  HTAB_SEEN,
   HTAB_SEED,
   HTAB_SHIFT,
   MAP_COUNT,
@@ -99,11 +100,39 @@ export function bucketOf(map: u32, hash: u32): u32 {
   return load<u32>(map, HTAB_BUCKETS) + (bucketNumber(map, hash) << 2);
 }
 
+/** The element after this one in its chain, or 0. */
+// @ts-ignore: decorator
+@inline
+export function nextInChain(elem: u32): u32 {
+  return load<u32>(elem, HTAB_NEXT) & ~HTAB_SEEN;
+}
+
+/** Where a link leads: HTAB_SEEN of a link belongs to the element that holds it. */
+// @ts-ignore: decorator
+@inline
+export function follow(link: u32): u32 {
+  return load<u32>(link) & ~HTAB_SEEN;
+}
+
+/** A program is given the address of the element's value. */
+// @ts-ignore: decorator
+@inline
+export function expose(elem: u32): void {
+  const next = load<u32>(elem, HTAB_NEXT);
+  if (!(next & HTAB_SEEN)) store<u32>(elem, next | HTAB_SEEN, HTAB_NEXT);
+}
+
+// @ts-ignore: decorator
+@inline
+export function isExposed(elem: u32): bool {
+  return (load<u32>(elem, HTAB_NEXT) & HTAB_SEEN) != 0;
+}
+
 // @ts-ignore: decorator
 @inline
 function find4(bucket: u32, key: u32): u32 {
   const k = load<u32>(key);
-  for (let e = load<u32>(bucket); e != 0; e = load<u32>(e, HTAB_NEXT)) if (load<u32>(e, HTAB_KEY4) == k) return e;
+  for (let e = load<u32>(bucket); e != 0; e = nextInChain(e)) if (load<u32>(e, HTAB_KEY4) == k) return e;
   return 0;
 }
 
@@ -111,12 +140,12 @@ function find4(bucket: u32, key: u32): u32 {
 @inline
 function find8(bucket: u32, key: u32): u32 {
   const k = load<u64>(key);
-  for (let e = load<u32>(bucket); e != 0; e = load<u32>(e, HTAB_NEXT)) if (load<u64>(e, HTAB_KEY) == k) return e;
+  for (let e = load<u32>(bucket); e != 0; e = nextInChain(e)) if (load<u64>(e, HTAB_KEY) == k) return e;
   return 0;
 }
 
 function findMany(bucket: u32, key: u32, n: u32, hash: u32): u32 {
-  for (let e = load<u32>(bucket); e != 0; e = load<u32>(e, HTAB_NEXT))
+  for (let e = load<u32>(bucket); e != 0; e = nextInChain(e))
     if (load<u32>(e, HTAB_HASH) == hash && equalBytes(e + HTAB_KEY, key, n)) return e;
   return 0;
 }
@@ -156,7 +185,7 @@ export function findLink(map: u32, bucket: u32, key: u32, hash: u32): u32 {
     while (e != 0) {
       if (load<u32>(e, HTAB_KEY4) == k) return link;
       link = e + HTAB_NEXT;
-      e = load<u32>(link);
+      e = follow(link);
     }
     return 0;
   }
@@ -165,14 +194,14 @@ export function findLink(map: u32, bucket: u32, key: u32, hash: u32): u32 {
     while (e != 0) {
       if (load<u64>(e, HTAB_KEY) == k) return link;
       link = e + HTAB_NEXT;
-      e = load<u32>(link);
+      e = follow(link);
     }
     return 0;
   }
   while (e != 0) {
     if (load<u32>(e, HTAB_HASH) == hash && equalBytes(e + HTAB_KEY, key, n)) return link;
     link = e + HTAB_NEXT;
-    e = load<u32>(link);
+    e = follow(link);
   }
   return 0;
 }
@@ -181,7 +210,7 @@ export function findLink(map: u32, bucket: u32, key: u32, hash: u32): u32 {
 // @ts-ignore: decorator
 @inline
 export function unlink(link: u32, elem: u32): void {
-  store<u32>(link, load<u32>(elem, HTAB_NEXT));
+  store<u32>(link, (load<u32>(link) & HTAB_SEEN) | nextInChain(elem));
 }
 
 // @ts-ignore: decorator
@@ -195,7 +224,7 @@ export function linkFirst(bucket: u32, elem: u32): void {
 export function unlinkFromBucket(map: u32, elem: u32): bool {
   let link = bucketOf(map, hashOfElem(map, elem));
   while (true) {
-    const e = load<u32>(link);
+    const e = follow(link);
     if (e == 0) return false;
     if (e == elem) break;
     link = e + HTAB_NEXT;

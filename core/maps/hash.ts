@@ -1,6 +1,6 @@
 // BPF_MAP_TYPE_HASH and HASH_OF_MAPS, and what the whole hash family shares: creation, deletion, iteration
-// (kernel/bpf/hashtab.c). An update of an existing key links a new element and retires the old one, as in the kernel: a
-// program that looked the old value up keeps seeing the old bytes.
+// (kernel/bpf/hashtab.c). In the kernel an update of an existing key links a new element and retires the old one: a program
+// that looked the old value up keeps seeing the old bytes. So it is here, except where no program ever looked.
 import {
   HTAB_BUCKETS,
   HTAB_COPY_SIZE,
@@ -9,7 +9,6 @@ import {
   HTAB_KEY_OFFSET,
   HTAB_LRU,
   HTAB_MASK,
-  HTAB_NEXT,
   HTAB_SEED,
   HTAB_SHIFT,
   HTAB_SPARE,
@@ -35,15 +34,19 @@ import {
   addCount,
   bucketNumber,
   bucketOf,
+  expose,
   findElem,
   findElem4,
   findElem8,
   findLink,
+  follow,
   hash4,
   hash8,
   hashKey,
   hashOfElem,
+  isExposed,
   linkFirst,
+  nextInChain,
   setKey,
   unlink,
 } from "./hash-table";
@@ -131,17 +134,23 @@ export function htab_free(map: u32): void {
 
 export function htab_lookup_4(map: u32, key: u32): u32 {
   const elem = findElem4(map, key);
-  return elem == 0 ? 0 : elem + HTAB_KEY4 + 4;
+  if (elem == 0) return 0;
+  expose(elem);
+  return elem + HTAB_KEY4 + 4;
 }
 
 export function htab_lookup_8(map: u32, key: u32): u32 {
   const elem = findElem8(map, key);
-  return elem == 0 ? 0 : elem + HTAB_KEY + 8;
+  if (elem == 0) return 0;
+  expose(elem);
+  return elem + HTAB_KEY + 8;
 }
 
 export function htab_lookup(map: u32, key: u32): u32 {
   const elem = findElem(map, key);
-  return elem == 0 ? 0 : elem + load<u32>(map, MAP_VALUE_OFFSET);
+  if (elem == 0) return 0;
+  expose(elem);
+  return elem + load<u32>(map, MAP_VALUE_OFFSET);
 }
 
 /** HASH_OF_MAPS: the inner map. */
@@ -182,7 +191,11 @@ function put(map: u32, key: u32, value: u32, flags: u64, hash: u32): i32 {
   if (err != 0) return err;
   if (link == 0) return insertNew(map, bucket, hash, key, value);
 
-  const old = load<u32>(link);
+  const old = follow(link);
+  if (!isExposed(old)) {
+    copyBytes(old + load<u32>(map, MAP_VALUE_OFFSET), value, load<u32>(map, HTAB_COPY_SIZE));
+    return 0;
+  }
   const spare = map + (load<u32>(cpu, CPU_ID) << 2);
   let elem = load<u32>(spare, HTAB_SPARE);
   if (elem != 0) {
@@ -242,7 +255,7 @@ export function percpuPut(map: u32, key: u32, value: u32, flags: u64, all: bool)
   if (err != 0) return err;
   const offset = load<u32>(map, MAP_VALUE_OFFSET);
   if (link != 0) {
-    copyPerCpu(map, load<u32>(link) + offset, value, all);
+    copyPerCpu(map, follow(link) + offset, value, all);
     return 0;
   }
   if (load<u32>(map, MAP_COUNT) >= load<u32>(map, MAP_MAX_ENTRIES)) return -E2BIG;
@@ -265,7 +278,7 @@ export function htab_delete(map: u32, key: u32): i32 {
   const hash = hashKey(map, key);
   const link = findLink(map, bucketOf(map, hash), key, hash);
   if (link == 0) return -ENOENT;
-  const elem = load<u32>(link);
+  const elem = follow(link);
   unlink(link, elem);
   addCount(map, -1);
   if (load<u32>(map, HTAB_LRU) != 0) lruPush(map, elem);
@@ -288,7 +301,7 @@ export function firstElem(map: u32, from: u32): u32 {
 export function htab_next(map: u32, key: u32): u32 {
   const elem = key == 0 ? 0 : findElem(map, key);
   if (elem == 0) return firstElem(map, 0);
-  const next = load<u32>(elem, HTAB_NEXT);
+  const next = nextInChain(elem);
   return next != 0 ? next : firstElem(map, bucketNumber(map, hashOfElem(map, elem)) + 1);
 }
 

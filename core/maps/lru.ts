@@ -6,7 +6,7 @@ import { cpu } from "../env";
 import { copyBytes } from "./bytes";
 import { BPF_EXIST, EINVAL, ENOMEM } from "./errno";
 import { checkFlags, copyPerCpu, initPerCpu } from "./hash";
-import { addCount, bucketOf, findElem, findLink, hashKey, linkFirst, setKey, unlink } from "./hash-table";
+import { addCount, bucketOf, findElem, findLink, follow, hashKey, linkFirst, setKey, unlink } from "./hash-table";
 import { lruPop, lruPush, lruReference } from "./lru-list";
 
 /** Offset of the value, 0 = no such key; counts as a use. */
@@ -44,7 +44,7 @@ export function htab_lru_update(map: u32, key: u32, value: u32, flags: u64): i32
     return err;
   }
   if (link != 0) {
-    const old = load<u32>(link);
+    const old = follow(link);
     lruReference(elem);
     unlink(link, old);
     linkFirst(bucket, elem);
@@ -69,7 +69,7 @@ export function lruPercpuPut(map: u32, key: u32, value: u32, flags: u64, all: bo
   const err = checkFlags(link != 0, flags);
   const offset = load<u32>(map, MAP_VALUE_OFFSET);
   if (err == 0 && link != 0) {
-    const old = load<u32>(link);
+    const old = follow(link);
     lruReference(old);
     copyPerCpu(map, old + offset, value, all);
   } else if (err == 0) {

@@ -121,7 +121,7 @@ export class HashMap extends BpfMap {
     this.set(POOL_PREFIX, prefix);
     this.set(HTAB_KEY_OFFSET, this.#keyOffset);
     this.set(HTAB_COPY_SIZE, ofMaps ? 8 : this.valueSize);
-    const buckets = 4 * 2 ** Math.ceil(Math.log2(this.maxEntries));
+    const buckets = 2 * 2 ** Math.ceil(Math.log2(this.maxEntries));
     const spares = lru || isPercpu(this.type) ? 0 : this.env.space.cpus;
     const seed = this.env.nextSeed();
     return this.core["htab_init"]!(this.address, buckets, spares, lru ? 1 : 0, seed);

@@ -52,6 +52,8 @@ export const INNER_SLOT_MAP = 0;
 //   key of 4 bytes: u32 next in its bucket | u32 key | value: 16 bytes for a value of 8, one cache line
 //   an LRU element has 16 bytes before that: u32 previous, u32 next of its list | u8 type | u8 ref | u16 cpu | u32 0
 export const HTAB_NEXT = 0;
+/** Bit 0 of HTAB_NEXT: a program has been given the address of this element's value. */
+export const HTAB_SEEN = 1;
 export const HTAB_HASH = 4;
 export const HTAB_KEY4 = 4;
 export const HTAB_KEY = 8;
