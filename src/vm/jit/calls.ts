@@ -5,16 +5,25 @@ import {
   BPF_PSEUDO_CALL,
   BPF_PSEUDO_KFUNC_CALL,
 } from "../../uapi/index.ts";
-import type { HelperBinding, VmMap } from "../engine.ts";
+import type { DirectCalls, HelperBinding, VmMap } from "../engine.ts";
 import { CALL, type DecodedProgram } from "./program.ts";
 
 export const HELPER_MAP_LOOKUP_ELEM = 1;
+export const HELPER_MAP_UPDATE_ELEM = 2;
 export const HELPER_TAIL_CALL = 12;
 
 /** Is a lookup in this map an address computation? */
 export function isInlinable(map: VmMap): boolean {
   const array = map.type === BPF_MAP_TYPE_ARRAY || map.type === BPF_MAP_TYPE_PERCPU_ARRAY;
   return array && map.keySize === 4 && map.values !== 0;
+}
+
+const DIRECT: Readonly<Record<number, keyof DirectCalls>> = { 1: "lookup", 2: "update", 3: "delete" };
+
+/** The core export that does helper `helper` for this very map, if there is one. */
+export function directCall(map: VmMap, helper: number): string | undefined {
+  const operation = DIRECT[helper];
+  return operation && map.direct?.[operation];
 }
 
 /** What the CALL at `insn` reaches: a BPF function, or a helper or kfunc with its binding. */

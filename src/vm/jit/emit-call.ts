@@ -33,13 +33,22 @@ import {
   OP_I32_NE,
   OP_I32_STORE,
   OP_I32_SUB,
+  OP_I64_EXTEND_I32_S,
   OP_I64_LOAD,
   OP_I64_STORE,
   OP_IF,
   OP_LOCAL_GET,
+  OP_SELECT,
   VOID,
 } from "../wasm/opcodes.ts";
-import { type CallSite, HELPER_MAP_LOOKUP_ELEM, HELPER_TAIL_CALL, isInlinable } from "./calls.ts";
+import {
+  type CallSite,
+  directCall,
+  HELPER_MAP_LOOKUP_ELEM,
+  HELPER_MAP_UPDATE_ELEM,
+  HELPER_TAIL_CALL,
+  isInlinable,
+} from "./calls.ts";
 import { emitCheck, emitFault } from "./check.ts";
 import type { Emitter } from "./emitter.ts";
 import { callxRegister } from "./program.ts";
@@ -97,11 +106,11 @@ function callBinding(e: Emitter, site: CallSite): void {
       if (r <= binding.nargs) e.get64(r);
       else e.i64(0, 0);
     }
-    e.call(e.plan.importOf(binding));
+    e.call(e.plan.importOf(binding.name));
   } else {
     storeArguments(e, binding.nargs);
     e.cpu();
-    e.call(e.plan.importOf(binding));
+    e.call(e.plan.importOf(binding.name));
     e.cpu();
     e.memory(OP_I64_LOAD, CPU_RESULT);
   }
@@ -253,11 +262,54 @@ function inlined(e: Emitter, site: CallSite): boolean {
     e.set32(0, true);
     return true;
   }
-  if (site.helper === HELPER_MAP_LOOKUP_ELEM && e.values.isConst(1)) {
-    const map = e.calls.map(e.values.lo[1]);
-    if (map !== undefined) return lookup(e, site, map);
+  if (site.binding?.kind !== "core" || !e.values.isConst(1)) return false;
+  const map = e.calls.map(e.values.lo[1]);
+  if (map === undefined) return false;
+  if (site.helper === HELPER_MAP_LOOKUP_ELEM && lookup(e, site, map)) return true;
+  return direct(e, site, map);
+}
+
+/** The longest access that one shadow byte answers for. */
+const LONGEST_CHECK = 248;
+
+/** Pushes the offset of a key or value that the helper reads, checked where need be. */
+function readable(e: Emitter, reg: number, size: number, name: "key" | "value", insn: number): void {
+  e.get32(reg);
+  if (!e.plan.checked) return;
+  const at = e.values.lo[reg];
+  if (e.values.kind[reg] === VALUE_FRAME && at >= -FRAME_SIZE && at <= -size) return;
+  const address = e.temp(name, I32);
+  e.set(address);
+  emitCheck(e, address, size, false, insn);
+  e.get(address);
+}
+
+/** The map is known, and so is the function of the core that does this for it. */
+function direct(e: Emitter, site: CallSite, map: VmMap): boolean {
+  const name = directCall(map, site.helper);
+  const update = site.helper === HELPER_MAP_UPDATE_ELEM;
+  if (name === undefined || map.keySize > LONGEST_CHECK || (update && map.valueSize > LONGEST_CHECK))
+    return false;
+  e.i32(map.address);
+  readable(e, 2, map.keySize, "key", site.insn);
+  if (update) {
+    readable(e, 3, map.valueSize, "value", site.insn);
+    e.get64(4);
   }
-  return false;
+  e.call(e.plan.importOf(name));
+  if (site.helper !== HELPER_MAP_LOOKUP_ELEM) {
+    e.op(OP_I64_EXTEND_I32_S);
+    e.set64(0);
+    return true;
+  }
+  const value = e.temp("value", I32);
+  e.tee(value);
+  e.pointer();
+  e.i64(0, 0);
+  e.get(value);
+  e.op(OP_SELECT);
+  e.set64(0);
+  return true;
 }
 
 /** An array's element is an address computation away. */

@@ -33,7 +33,7 @@ import {
   OP_LOCAL_GET,
   OP_UNREACHABLE,
 } from "../wasm/opcodes.ts";
-import { type CallSite, CallSites } from "./calls.ts";
+import { type CallSite, CallSites, directCall, HELPER_MAP_UPDATE_ELEM } from "./calls.ts";
 import { type BpfFunction, CALL, CALLX, callxRegister, type DecodedProgram, LD_IMM64 } from "./program.ts";
 
 /** What one BPF function calls. */
@@ -148,6 +148,7 @@ export class ModulePlan {
     const { binding } = site;
     if (binding === undefined) return false;
     if (!this.importIndex.has(binding.name)) this.importBinding(binding);
+    if (binding.kind === "core") this.importDirect(site.helper);
     return binding.callsBack === true;
   }
 
@@ -160,6 +161,17 @@ export class ModulePlan {
       const id = slots.imm[i];
       if (!move || slots.dst[i] !== reg || id <= 0 || id >= TABLE_BASE) continue;
       if (source.helper(id) !== undefined) this.link(this.calls.helper(insn, id));
+    }
+  }
+
+  /** A map helper: also what does the same for each of the program's maps. */
+  private importDirect(helper: number): void {
+    for (const map of this.program.source.maps) {
+      const name = directCall(map, helper);
+      if (name === undefined || this.importIndex.has(name)) continue;
+      const type = helper === HELPER_MAP_UPDATE_ELEM ? [I32, I32, I32, I64] : [I32, I32];
+      this.coreImports.push(name);
+      this.importIndex.set(name, this.module.importFunction(`core.${name}`, this.module.type(type, [I32])));
     }
   }
 
@@ -241,9 +253,9 @@ export class ModulePlan {
     return this.functionBase + k;
   }
 
-  importOf(binding: HelperBinding): number {
-    const index = this.importIndex.get(binding.name);
-    if (index === undefined) throw new InternalError(`helper ${binding.name} was not imported`);
+  importOf(name: string): number {
+    const index = this.importIndex.get(name);
+    if (index === undefined) throw new InternalError(`helper ${name} was not imported`);
     return index;
   }
 
