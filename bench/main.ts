@@ -1,0 +1,14 @@
+// `npm run bench -- NAME`: runs bench/NAME.ts.
+const benches: Readonly<Record<string, () => Promise<{ run(args: readonly string[]): Promise<void> }>>> = {
+  maps: () => import("./maps.ts"),
+};
+
+const [name = "", ...args] = process.argv.slice(2);
+const load = benches[name];
+if (load === undefined) {
+  console.error(`usage: npm run bench -- ${Object.keys(benches).join("|")}`);
+  process.exitCode = 2;
+} else {
+  const bench = await load();
+  await bench.run(args);
+}
