@@ -32,6 +32,8 @@ export interface BuildOptions {
   readonly only?: readonly string[];
   /** A second kernel's `.BTF`: some programs name types that the running kernel renamed. */
   readonly otherBtf?: string;
+  /** Assembly text (`NAME.s`) instead of objects. */
+  readonly text?: boolean;
   /** Forgets what was built before. */
   readonly force?: boolean;
   readonly onProgress?: (done: number, total: number, file: string) => void;
@@ -184,7 +186,8 @@ export async function buildSelftests(options: BuildOptions = {}): Promise<BuildR
   const key = createHash("sha256");
   for (const btf of btfs) key.update(new Uint8Array(readFileSync(btf)));
   const dir = join(cacheDir(), `selftests-${sourceVersion(source)}-${key.digest("hex").slice(0, 8)}`);
-  const out = join(dir, "obj");
+  const out = join(dir, options.text ? "asm" : "obj");
+  const ending = options.text ? ".s" : ".bpf.o";
   if (options.force) rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
 
@@ -198,7 +201,7 @@ export async function buildSelftests(options: BuildOptions = {}): Promise<BuildR
   const missing = names.filter((name) => {
     if (existsSync(join(out, `${name}.failed`)))
       failed.push({ file: `${name}.c`, reason: readFileSync(join(out, `${name}.failed`), "utf8") });
-    else if (existsSync(join(out, `${name}.bpf.o`))) objects.push(`${name}.bpf.o`);
+    else if (existsSync(join(out, `${name}${ending}`))) objects.push(`${name}${ending}`);
     else return true;
     return false;
   });
@@ -209,18 +212,27 @@ export async function buildSelftests(options: BuildOptions = {}): Promise<BuildR
     const after = [`-I${join(dir, "include")}`, `-I${tests}`, `-I${join(source, "tools/include/uapi")}`];
     const system = systemIncludes();
     const compile = async (name: string): Promise<void> => {
-      const object = join(out, `${name}.bpf.o`);
+      const object = join(out, `${name}${ending}`);
       const partial = join(out, `${name}.${process.pid}.tmp`);
       let reason = "";
       // Programs that declare kfuncs in their own way collide with the prototypes of a newer kernel's vmlinux.h.
       for (const include of vmlinux)
         for (const guard of [[], ["-DBPF_NO_KFUNC_PROTOTYPES"]]) {
           const flags = [...base, ...guard, `-I${include}`, ...after, ...system, ...extraFlags(name)];
-          const args = [...flags, "-O2", "--target=bpf", "-c", `progs/${name}.c`, "-mcpu=v3", "-o", partial];
+          const args = [
+            ...flags,
+            "-O2",
+            "--target=bpf",
+            options.text ? "-S" : "-c",
+            `progs/${name}.c`,
+            "-mcpu=v3",
+            "-o",
+            partial,
+          ];
           const error = await run("clang-19", args, tests);
           if (error === "") {
             renameSync(partial, object);
-            objects.push(`${name}.bpf.o`);
+            objects.push(`${name}${ending}`);
             return;
           }
           reason ||= firstError(error);

@@ -168,7 +168,8 @@ for (const [cls, w, bits] of [
         dst: "out",
         src: "reg",
         off,
-        llvm: [`${text} {${w}src}`],
+        // The compiler writes `r1 = w2` where it counts on the cleared upper half.
+        llvm: op === BPF_MOV && w ? [`${text} {wsrc}`, "{dst} = {wsrc}"] : [`${text} {${w}src}`],
         kernel: [`${text} {${w}src}`],
         mnemonic: [`${s}${name}${suffix} {dst}, {src}`],
       });
