@@ -158,7 +158,7 @@ describe("disassemble and assemble again", () => {
 describe("assemble refuses", () => {
   it.each<[string, RegExp, AssembleOptions?]>([
     ["exit\nr0 = r12", /line 2: .*r12 in "r0 = r12"/],
-    ["r0 = w1", /unexpected "w1"/],
+    ["r0 += w1", /unexpected "w1"/],
     ["r0 += 0x100000000", /4294967296 does not fit 32 bits/],
     ["r0 = *(u32 *)(r1 + 40000)", /40000 does not fit 16 bits/],
     ["goto nowhere", /unknown name nowhere/],
