@@ -407,7 +407,12 @@ function divide64(e: Emitter, i: number): void {
 function truncate(e: Emitter, i: number): void {
   const dst = e.slots.dst[i];
   const width = e.slots.imm[i];
-  if (width === 64) return;
+  if (width === 64) {
+    // The value stays, and is no known constant from here on: it must stand in its local.
+    e.get64(dst);
+    e.set64(dst);
+    return;
+  }
   if (width !== 16 && width !== 32) throw new InvalidProgramError(`byte swap of ${width} bits`, i);
   e.get32(dst);
   if (width === 16) {

@@ -220,9 +220,9 @@ export function emitCallx(e: Emitter, i: number): void {
   const { values } = e;
   const reg = callxRegister(e.slots, i);
   if (reg > 9) throw new InvalidProgramError(`callx of r${reg}`, i);
-  if (values.isConst(reg)) {
-    const to = values.lo[reg] >>> 0;
-    const callee = e.plan.functionOfTableIndex(to);
+  const to = values.lo[reg] >>> 0;
+  const callee = values.isConst(reg) ? e.plan.functionOfTableIndex(to) : undefined;
+  if (callee !== undefined || (values.isConst(reg) && to < TABLE_BASE)) {
     if (callee !== undefined) callFunction(e, callee);
     else {
       const site = e.calls.helper(i, to);

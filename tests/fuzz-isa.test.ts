@@ -1,0 +1,49 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { decode } from "../src/asm/index.ts";
+import { ENGINE_NAMES, EngineTarget } from "../tools/engines.ts";
+import { want } from "./support/need.ts";
+import { runTool } from "./support/run-tool.ts";
+
+const bpf = want("bpf");
+
+describe("random programs", () => {
+  it.skipIf(bpf.skip)(
+    bpf.title("10,000 agree on interpreter, JIT and kernel"),
+    () => {
+      const run = runTool("fuzz-isa.ts", "--count", "10000");
+      expect(run.lastLine, run.text).toBe("fuzz isa: 10000 programs, 0 differences");
+      expect(run.status).toBe(0);
+    },
+    600_000,
+  );
+
+  it("1,000 agree on interpreter and JIT", () => {
+    const run = runTool("fuzz-isa.ts", "--no-kernel", "--count", "1000", "--seed", "100001");
+    expect(run.lastLine, run.text).toBe("fuzz isa: 1000 programs, 0 differences");
+  }, 120_000);
+});
+
+interface Found {
+  readonly found: string;
+  readonly insns: readonly string[];
+  readonly memory: string;
+  readonly retval: number;
+  readonly result: string;
+}
+
+const dir = fileURLToPath(new URL("regress", import.meta.url));
+const unhex = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, "hex"));
+
+describe("programs that once differed", () => {
+  const targets = ENGINE_NAMES.map((name) => new EngineTarget(name));
+  const files = readdirSync(dir).filter((file) => /^isa-.*\.json$/.test(file));
+  it.each(files)("%s", (file) => {
+    const row = JSON.parse(readFileSync(`${dir}/${file}`, "utf8")) as Found;
+    for (const target of targets) {
+      const got = target.run(decode(unhex(row.insns.join(""))), unhex(row.memory));
+      expect(got, target.name).toEqual({ retval: row.retval, memory: unhex(row.result) });
+    }
+  });
+});
