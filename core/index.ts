@@ -3,5 +3,6 @@ export { alloc, allocated_blocks, allocated_bytes, block_size, release } from ".
 export { heap_base, init, shadow_write } from "./env";
 export { interp_register } from "./interp/directory";
 export { interp_enter, interp_run, interp_start, interp_step } from "./interp/run";
+export * from "./helpers/index";
 export { check_read, check_write, paint } from "./shadow";
 export * from "./maps/index";
