@@ -1,6 +1,5 @@
 import { InvalidProgramError } from "../../diag/index.ts";
 import {
-  BPF_ABS,
   BPF_ADD,
   BPF_AND,
   BPF_B,
@@ -8,7 +7,6 @@ import {
   BPF_DW,
   BPF_FETCH,
   BPF_H,
-  BPF_IND,
   BPF_LOAD_ACQ,
   BPF_MEM,
   BPF_MEMSX,
@@ -28,18 +26,13 @@ import {
   OP_I32_EQ,
   OP_I32_EXTEND8_S,
   OP_I32_EXTEND16_S,
-  OP_I32_GT_U,
   OP_I32_LOAD,
   OP_I32_LOAD8_U,
   OP_I32_LOAD16_U,
-  OP_I32_LT_U,
   OP_I32_OR,
-  OP_I32_SHL,
-  OP_I32_SHR_U,
   OP_I32_STORE,
   OP_I32_STORE8,
   OP_I32_STORE16,
-  OP_I32_SUB,
   OP_I32_XOR,
   OP_I64_ADD,
   OP_I64_AND,
@@ -57,7 +50,6 @@ import {
 } from "../wasm/opcodes.ts";
 import { addressLocal, emitCheck } from "./check.ts";
 import { DEMAND_NONE } from "./demand.ts";
-import { swap32 } from "./emit-alu.ts";
 import type { Emitter } from "./emitter.ts";
 import { accessSize } from "./frame.ts";
 import { VALUE_FRAME } from "./values.ts";
@@ -264,74 +256,6 @@ export function emitAtomic(e: Emitter, i: number): void {
     if (wide) e.set64(result);
     else e.set32(result, true);
   }
-  e.advance(i);
-}
-
-/** Members of struct __sk_buff. */
-const SKB_DATA = 76;
-const SKB_DATA_END = 80;
-
-/**
- * LD_ABS, LD_IND: r0 = the big-endian value at the packet's `imm` (plus src); a packet that is too short ends the
- * function with 0. The context of these programs, in r6, is a struct __sk_buff.
- */
-export function emitPacketLoad(e: Emitter, i: number): void {
-  const { slots } = e;
-  const op = slots.op[i];
-  const size = op & 0x18;
-  const bytes = accessSize(op);
-  const mode = op & 0xe0;
-  if ((mode !== BPF_ABS && mode !== BPF_IND) || size === BPF_DW)
-    throw new InvalidProgramError(`unknown opcode 0x${op.toString(16)}`, i);
-  const data = e.temp("data", I32);
-  const offset = e.temp("offset", I32);
-  const length = e.temp("length", I32);
-  const skb = address(e, 6, SKB_DATA, 8, false, i);
-  e.tee(data);
-  e.memory(OP_I32_LOAD, skb + SKB_DATA_END - SKB_DATA);
-  e.get(data);
-  e.memory(OP_I32_LOAD, skb);
-  e.tee(data);
-  e.op(OP_I32_SUB);
-  e.set(length);
-  e.i32(slots.imm[i]);
-  if (mode === BPF_IND) {
-    e.get32(slots.src[i]);
-    e.op(OP_I32_ADD);
-  }
-  e.tee(offset);
-  e.get(length);
-  e.op(OP_I32_GT_U);
-  e.get(length);
-  e.get(offset);
-  e.op(OP_I32_SUB);
-  e.i32(bytes);
-  e.op(OP_I32_LT_U);
-  e.op(OP_I32_OR);
-  e.op(OP_IF);
-  e.op(VOID);
-  e.i64(0, 0);
-  e.leave();
-  e.op(OP_END);
-  e.get(data);
-  e.get(offset);
-  e.op(OP_I32_ADD);
-  e.memory(LOADS[size], 0);
-  if (size === BPF_W) swap32(e);
-  else if (size === BPF_H) {
-    e.set(offset);
-    e.get(offset);
-    e.i32(8);
-    e.op(OP_I32_SHL);
-    e.i32(0xff00);
-    e.op(OP_I32_AND);
-    e.get(offset);
-    e.i32(8);
-    e.op(OP_I32_SHR_U);
-    e.op(OP_I32_OR);
-  }
-  e.set32(0, true);
-  for (let r = 1; r <= 5; r++) e.forget(r);
   e.advance(i);
 }
 

@@ -18,6 +18,12 @@ import {
   FAULT_STACK,
   FAULT_WRITE,
   POINTER_HIGH,
+  SKB_DATA,
+  SKB_MAC_HEADER,
+  SKB_NETWORK_HEADER,
+  SKB_TAIL,
+  SKF_LL_OFF,
+  SKF_NET_OFF,
 } from "../layout.ts";
 import { createJit } from "./index.ts";
 
@@ -430,28 +436,42 @@ describe.each(MODES)("instructions, %s", (mode) => {
 
   it("LD_ABS and LD_IND", () => {
     const packet = space.alloc(64, "rw");
-    const skb = space.alloc(192, "rw");
+    const skb = space.alloc(256, "none");
     for (let k = 0; k < 64; k++) space.dv.setUint8(packet + k, k + 1);
-    space.dv.setUint32(skb + 76, packet, true);
-    space.dv.setUint32(skb + 80, packet + 20, true);
+    space.dv.setUint32(skb + SKB_DATA, packet + 4, true);
+    space.dv.setUint32(skb + SKB_TAIL, packet + 20, true);
+    space.dv.setUint32(skb + SKB_NETWORK_HEADER, packet + 8, true);
     const at = (insns: asm.Insn[]): bigint => {
       const loaded = engine.load(program([asm.mov64Reg(6, 1), ...insns, asm.raw(0x95)], mode));
       loaded.run(skb);
       loaded.dispose();
       return result();
     };
-    expect(at([asm.ldAbs(uapi.BPF_B, 19)])).toBe(20n);
-    expect(at([asm.ldAbs(uapi.BPF_H, 18)])).toBe(0x1314n);
-    expect(at([asm.ldAbs(uapi.BPF_W, 16)])).toBe(0x11121314n);
-    expect(at([asm.mov64Imm(2, 4), asm.ldInd(uapi.BPF_W, 2, 2)])).toBe(0x0708090an);
+    expect(at([asm.ldAbs(uapi.BPF_B, 15)])).toBe(20n);
+    expect(at([asm.ldAbs(uapi.BPF_H, 14)])).toBe(0x1314n);
+    expect(at([asm.ldAbs(uapi.BPF_W, 12)])).toBe(0x11121314n);
+    expect(at([asm.mov64Imm(2, 4), asm.ldInd(uapi.BPF_W, 2, 2)])).toBe(0x0b0c0d0en);
+    expect(at([asm.mov64Imm(2, -1), asm.ldInd(uapi.BPF_B, 2, 2)])).toBe(6n);
+    expect(at([asm.ldAbs(uapi.BPF_B, SKF_NET_OFF + 1)])).toBe(10n);
+    expect(at([asm.mov64Imm(2, 3), asm.ldInd(uapi.BPF_B, 2, SKF_NET_OFF)])).toBe(12n);
+    // No link-layer header is set yet.
+    expect(at([asm.ldAbs(uapi.BPF_B, SKF_LL_OFF)])).toBe(0n);
+    expect(at([asm.mov64Imm(2, 0), asm.ldInd(uapi.BPF_B, 2, SKF_LL_OFF)])).toBe(0n);
+    space.dv.setUint32(skb + SKB_MAC_HEADER, packet, true);
+    expect(at([asm.ldAbs(uapi.BPF_B, SKF_LL_OFF)])).toBe(1n);
+    expect(at([asm.mov64Imm(2, 19), asm.ldInd(uapi.BPF_B, 2, SKF_LL_OFF)])).toBe(20n);
     for (const [size, offset] of [
-      [uapi.BPF_B, 20],
-      [uapi.BPF_H, 19],
-      [uapi.BPF_W, 17],
+      [uapi.BPF_B, 16],
+      [uapi.BPF_H, 15],
+      [uapi.BPF_W, 13],
+      [uapi.BPF_B, SKF_NET_OFF + 12],
+      [uapi.BPF_B, SKF_LL_OFF + 20],
+      [uapi.BPF_B, SKF_LL_OFF - 1],
       [uapi.BPF_W, -2],
       [uapi.BPF_W, 0x7fffffff],
     ] as const)
-      expect(at([asm.ldAbs(size, offset), asm.mov64Imm(0, 9)])).toBe(0n);
+      for (const load of [[asm.ldAbs(size, offset)], [asm.mov64Imm(2, offset), asm.ldInd(size, 2, 0)]])
+        expect(at([...load, asm.mov64Imm(0, 9)])).toBe(0n);
   });
 
   it("refuses what it cannot run", () => {

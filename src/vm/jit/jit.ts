@@ -3,6 +3,7 @@ import type { AddressSpace } from "../address-space.ts";
 import type { Engine, LoadedProgram, VmProgram } from "../engine.ts";
 import {
   CPU_BUDGET,
+  CPU_CTX,
   CPU_FAULT,
   CPU_FAULT_ADDR,
   CPU_FAULT_INSN,
@@ -141,6 +142,10 @@ function entryCode(plan: ModulePlan, budget: number): WasmBytes {
   cpu();
   op(OP_I32_CONST, 0);
   memory(OP_I32_STORE, CPU_TAIL_CALLS);
+  // Checked packet loads want to see that r6 is the run's context.
+  cpu();
+  op(OP_LOCAL_GET, 0);
+  memory(OP_I32_STORE, CPU_CTX);
   if (plan.checked) {
     cpu();
     op(OP_I64_CONST);
