@@ -10,6 +10,7 @@ import {
   SKB_IP_SUMMED,
   SKB_META_LEN,
   SKB_PAINTED,
+  SKB_PAINTED_PERM,
   SKB_PAINTED_SIZE,
   SK_BUFF_DATA,
   SK_BUFF_DATA_END,
@@ -53,11 +54,18 @@ export function skb_sync(skb: u32): void {
   store<u32>(skb, data, SK_BUFF_DATA);
   store<u32>(skb, tail, SK_BUFF_DATA_END);
   store<u32>(skb, meta, SK_BUFF_DATA_META);
-  if (load<u32>(skb, SKB_PAINTED) == meta && load<u32>(skb, SKB_PAINTED_SIZE) == tail - meta) return;
+  const perm = flags & SKB_F_DIRECT_WRITE ? PERM_RW : PERM_R;
+  if (
+    load<u32>(skb, SKB_PAINTED) == meta &&
+    load<u32>(skb, SKB_PAINTED_SIZE) == tail - meta &&
+    load<u32>(skb, SKB_PAINTED_PERM) == perm
+  )
+    return;
   paint(load<u32>(skb, SKB_PAINTED), load<u32>(skb, SKB_PAINTED_SIZE), PERM_NONE);
   store<u32>(skb, meta, SKB_PAINTED);
   store<u32>(skb, tail - meta, SKB_PAINTED_SIZE);
-  paint(meta, tail - meta, flags & SKB_F_DIRECT_WRITE ? PERM_RW : PERM_R);
+  store<u32>(skb, perm, SKB_PAINTED_PERM);
+  paint(meta, tail - meta, perm);
 }
 
 /** After bytes at skb->data + offset went out of (in to) the sum of CHECKSUM_COMPLETE. */

@@ -72,6 +72,8 @@ export const SKB_PAINTED = 240;
 export const SKB_PAINTED_SIZE = 244;
 /** 1 while __sk_buff.hash holds a computed hash. */
 export const SKB_HASH_VALID = 248;
+/** PERM_* of the painted range. */
+export const SKB_PAINTED_PERM = 252;
 
 /** skb->encapsulation */
 export const SKB_F_ENCAPSULATION = 1;

@@ -29,6 +29,7 @@ const MAX_USED_MAPS = 64;
 const BPF_MAX_VAR_OFF = 1 << 29;
 
 const LD_IMM64 = uapi.BPF_LD | uapi.BPF_IMM | uapi.BPF_DW;
+const FRAME_POINTER = 10;
 const CALL = uapi.BPF_JMP | uapi.BPF_CALL;
 
 /** Maps that a sleepable program may use. */
@@ -268,6 +269,7 @@ function load(host: LoadHost, attr: ProgLoadAttr, held: KernelObject[]): Program
   const insns = attr.insns.slice();
   const maps = resolveMaps(host, attr, insns, sleepable, held);
   checkHelpers(host, progType, insns, gplCompatible);
+  disarm(insns);
 
   const program = new Program(
     {
@@ -300,6 +302,31 @@ function load(host: LoadHost, attr: ProgLoadAttr, held: KernelObject[]): Program
     kfunc: () => undefined,
   });
   return program;
+}
+
+/** No helper has this id. */
+const NOWHERE = -1;
+
+/**
+ * Instructions that write r10 pass where no path comes to them, which is the verifier's to know. Without it they become
+ * calls that fault.
+ */
+function disarm(insns: Uint8Array): void {
+  const view = new DataView(insns.buffer, insns.byteOffset, insns.byteLength);
+  for (let at = 0; at < insns.length; at += 8) {
+    const op = insns[at]!;
+    const cls = op & 7;
+    const wide = op === LD_IMM64;
+    const writes = wide || cls === uapi.BPF_LDX || cls === uapi.BPF_ALU || cls === uapi.BPF_ALU64;
+    if (writes && (insns[at + 1]! & 15) === FRAME_POINTER) {
+      insns.fill(0, at, at + (wide ? 16 : 8));
+      insns[at] = CALL;
+      view.setInt32(at + 4, NOWHERE, true);
+      // The second half is an instruction of its own now: goto +0.
+      if (wide) insns[at + 8] = uapi.BPF_JMP | uapi.BPF_JA;
+    }
+    if (wide) at += 8;
+  }
 }
 
 /** Stands for a helper that only code which cannot be reached would call. */
