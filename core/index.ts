@@ -4,7 +4,5 @@ export { heap_base, init, shadow_write } from "./env";
 export * from "./helpers/index";
 export { interp_register } from "./interp/directory";
 export { interp_enter, interp_run, interp_start, interp_step } from "./interp/run";
-export * from "./helpers/index";
 export { check_read, check_write, paint } from "./shadow";
-export * from "./helpers/index";
 export * from "./maps/index";
