@@ -78,6 +78,11 @@ function dropBlockComments(text: string): string {
 
 /** `line` cut at `mark` and at `separator`, outside strings. */
 function cut(line: string, separator: string | undefined, ...marks: string[]): string[] {
+  if (!line.includes('"')) {
+    const end = Math.min(...marks.map((m) => line.indexOf(m)).map((at) => (at < 0 ? line.length : at)));
+    const code = line.slice(0, end);
+    return separator === undefined ? [code] : code.split(separator);
+  }
   const parts: string[] = [];
   let start = 0;
   let quoted = false;

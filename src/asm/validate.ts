@@ -10,8 +10,8 @@
 import { AsmError } from "../diag/index.ts";
 import { BPF_JA, BPF_JMP32, BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC } from "../uapi/index.ts";
 import { decodeSlots, isLdImm64, SLOT_SIZE, type Slots } from "./codec.ts";
-import { rowsOf } from "./rows.ts";
-import type { FieldRule, InsnKind, InsnRow } from "./table.ts";
+import { FROM, RANGES, ROWS, rowsOf, WIDTH } from "./rows.ts";
+import type { InsnKind, InsnRow } from "./table.ts";
 
 export interface ValidateOptions {
   /**
@@ -25,37 +25,6 @@ export interface ValidateOptions {
   /** Stop after this many errors; default 50. */
   readonly limit?: number;
 }
-
-// ---- the table as ranges ---------------------------------------------------------------------------------------
-// Ten numbers a row: lowest and highest dst, src, off, imm, hi. A rule that lists values becomes several rows.
-const WIDTH = 10;
-const MIN = -0x80000000;
-const MAX = 0x7fffffff;
-
-function ranges(rule: FieldRule): readonly (readonly [number, number])[] {
-  if (rule === "any" || rule === "ignored") return [[MIN, MAX]];
-  if (rule === "reg" || rule === "out") return [[0, 10]];
-  return typeof rule === "number" ? [[rule, rule]] : rule.map((v) => [v, v]);
-}
-
-function flatten(row: InsnRow): number[][] {
-  const fields = [row.dst, row.src, row.off, row.imm, row.hi ?? "ignored"];
-  return fields.reduce<number[][]>(
-    (all, rule) => all.flatMap((list) => ranges(rule).map((range) => [...list, ...range])),
-    [[]],
-  );
-}
-
-/** Every row's ranges, opcode by opcode; those of an opcode are FROM[op] up to FROM[op + 1]. */
-const flat = Array.from({ length: 256 }, (_, op) =>
-  rowsOf(op).flatMap((row) => flatten(row).map((list) => ({ row, list }))),
-);
-const RANGES = Int32Array.from(flat.flat().flatMap((f) => f.list));
-const ROWS: readonly InsnRow[] = flat.flat().map((f) => f.row);
-const FROM = new Uint16Array(257);
-flat.forEach((list, op) => {
-  FROM[op + 1] = FROM[op]! + list.length;
-});
 
 // ---- what each opcode does to the flow -------------------------------------------------------------------------
 const FLOW_NEXT = 0;
@@ -182,22 +151,25 @@ class Validator {
   /** Each slot for itself. */
   private instructions(): void {
     const { op, dst, src, off, imm, count } = this.s;
+    // Imported bindings are read through a getter wherever modules are transformed (tsx, vitest).
+    const ranges = RANGES;
+    const from = FROM;
     this.starts[0] = 1;
     for (let i = 0; i < count && this.errors.length < this.limit; i++) {
       const code = op[i]!;
       const wide = isLdImm64(code);
-      if (FROM[code] === FROM[code + 1]) this.report(i, unknownOpcode(code));
+      if (from[code] === from[code + 1]) this.report(i, unknownOpcode(code));
       else if (!wide || this.wide(i)) {
         const d = dst[i]!;
         const c = src[i]!;
         const o = off[i]!;
         const m = imm[i]!;
-        const end = FROM[code + 1]!;
-        let n = FROM[code]!;
+        const end = from[code + 1]!;
+        let n = from[code]!;
         for (let p = n * WIDTH; n < end; n++, p += WIDTH) {
-          if (m < RANGES[p + 6]! || m > RANGES[p + 7]! || o < RANGES[p + 4]! || o > RANGES[p + 5]!) continue;
-          if (d < RANGES[p]! || d > RANGES[p + 1]! || c < RANGES[p + 2]! || c > RANGES[p + 3]!) continue;
-          if (wide && (imm[i + 1]! < RANGES[p + 8]! || imm[i + 1]! > RANGES[p + 9]!)) continue;
+          if (m < ranges[p + 6]! || m > ranges[p + 7]! || o < ranges[p + 4]! || o > ranges[p + 5]!) continue;
+          if (d < ranges[p]! || d > ranges[p + 1]! || c < ranges[p + 2]! || c > ranges[p + 3]!) continue;
+          if (wide && (imm[i + 1]! < ranges[p + 8]! || imm[i + 1]! > ranges[p + 9]!)) continue;
           break;
         }
         if (n === end) this.report(i, whyNot(this.s, i));
