@@ -210,6 +210,25 @@ export class Btf {
   /** Like findByName, without the base. */
   findOwnByName(name: string, kind?: number): number | undefined {
     if (name === "") return undefined;
+    const index = this.#nameIndex().find(
+      name,
+      (i) => kind === undefined || ((this.#words[this.#records[i]! + 1]! >>> 24) & 31) === kind,
+    );
+    return index < 0 ? undefined : this.startId + index;
+  }
+
+  /** Every id with that name, rising. */
+  idsByName(name: string): number[] {
+    const out = this.base?.idsByName(name) ?? [];
+    if (name !== "")
+      this.#nameIndex().find(name, (i) => {
+        out.push(this.startId + i);
+        return false;
+      });
+    return out;
+  }
+
+  #nameIndex(): NameIndex {
     if (this.#names === undefined) {
       const strings = this.bytes.subarray(this.stringsOffset, this.stringsOffset + this.stringsSize);
       const words = this.#words;
@@ -221,11 +240,7 @@ export class Btf {
         return offset !== 0 && at >= 0 && at < strings.length ? at : -1;
       });
     }
-    const index = this.#names.find(
-      name,
-      (i) => kind === undefined || ((this.#words[this.#records[i]! + 1]! >>> 24) & 31) === kind,
-    );
-    return index < 0 ? undefined : this.startId + index;
+    return this.#names;
   }
 
   /** Decodes one type; throws BtfError for an id or a name out of range. */

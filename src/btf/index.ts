@@ -8,6 +8,8 @@ export {
   parseBtfExt,
 } from "./btf-ext.ts";
 export * from "./constants.ts";
+export * from "./core.ts";
+export { essentialName, typesCompatible } from "./core-types.ts";
 export { type BtfRawRow, btfRawRow, btfRawText } from "./raw.ts";
 export type { BtfEnumerator, BtfMember, BtfParam, BtfType, BtfVarSecinfo } from "./types.ts";
 export { type BtfValue, type FormatOptions, formatValue, parseValue } from "./values.ts";

@@ -3,10 +3,21 @@
  * and, where given, a target kernel's BTF; only `load` touches a backend.
  */
 import type { Backend } from "../backend/index.ts";
-import { BTF_KIND_FUNC, BTF_KIND_VAR, type Btf, type BtfExt, parseBtfExt } from "../btf/index.ts";
+import {
+  BTF_KIND_FUNC,
+  BTF_KIND_VAR,
+  type Btf,
+  type BtfExt,
+  CoreResolver,
+  coreRelocations,
+  essentialName,
+  parseBtfExt,
+  typesCompatible,
+} from "../btf/index.ts";
 import { LoadError } from "../diag/index.ts";
 import { type ElfFile, parseElf } from "../elf/index.ts";
 import { fixupBtf } from "./btf-fixup.ts";
+import { type FunctionCoreRelocation, relocateCore } from "./core-relocate.ts";
 import { collectExterns } from "./externs.ts";
 import { Globals } from "./globals.ts";
 import { fillKconfig, type KconfigOptions } from "./kconfig.ts";
@@ -16,7 +27,7 @@ import { byName, type LoadedObject } from "./loaded-object.ts";
 import { btfMaps, dataMap, isData, kconfigMap, legacyMaps, structOpsMaps } from "./maps.ts";
 import type { LinkOptions, OpenedObject } from "./opened.ts";
 import { collectRelocations, FunctionIndex } from "./relocs.ts";
-import { collectSections, type Sections } from "./sections.ts";
+import { collectSections, INSN_SIZE, type Sections } from "./sections.ts";
 import type { ExternSpec, FunctionSpec, MapSpec, ProgramSpec } from "./spec.ts";
 
 export interface OpenOptions {
@@ -47,6 +58,7 @@ export class BpfObject implements OpenedObject {
   readonly globals: Globals;
   readonly #elf: ElfFile;
   readonly #index: FunctionIndex<FunctionSpec>;
+  #core: Map<FunctionSpec, FunctionCoreRelocation[]> | undefined;
 
   private constructor(elf: ElfFile, sections: Sections, name: string) {
     this.#elf = elf;
@@ -113,9 +125,46 @@ export class BpfObject implements OpenedObject {
       btf: this.btf,
       btfExt: this.btfExt,
       sectionName: (index) => this.#elf.sections[index]?.name ?? `#${index}`,
-      resolve: (extern) => resolveExtern(extern, options),
-      code: (fn) => fn.insns,
+      resolve: (extern) => resolveExtern(this.btf, extern, options),
+      code: this.#coreCode(options.targetBtf),
     };
+  }
+
+  /** Code after CO-RE relocation; without a target, as compiled. */
+  #coreCode(target: Btf | undefined): (fn: FunctionSpec) => Uint8Array {
+    const { btf } = this;
+    if (target === undefined || btf === undefined) return (fn) => fn.insns;
+    const resolver = new CoreResolver(btf, target);
+    return (fn) => {
+      const relocations = this.coreRelocations.get(fn);
+      return relocations === undefined ? fn.insns : relocateCore(fn, relocations, resolver);
+    };
+  }
+
+  /** CO-RE records by function. */
+  get coreRelocations(): ReadonlyMap<FunctionSpec, readonly FunctionCoreRelocation[]> {
+    if (this.#core !== undefined) return this.#core;
+    const out = new Map<FunctionSpec, FunctionCoreRelocation[]>();
+    this.#core = out;
+    const { btf, btfExt } = this;
+    if (btf === undefined || btfExt === undefined) return out;
+    for (const part of btfExt.coreRelocations.sections) {
+      const section = this.#elf.section(part.section);
+      if (section === undefined) continue;
+      for (const relocation of coreRelocations(btfExt, part, btf)) {
+        const slot = relocation.insnOffset / INSN_SIZE;
+        if (!Number.isInteger(slot))
+          throw new LoadError(`section ${part.section}: CO-RE relocation at offset ${relocation.insnOffset}`);
+        // None: a weak function that another definition replaced.
+        const fn = this.#index.find(section.index, slot);
+        if (fn === undefined) continue;
+        const list = out.get(fn);
+        const entry = { insn: slot - fn.sectionInsn, relocation };
+        if (list === undefined) out.set(fn, [entry]);
+        else list.push(entry);
+      }
+    }
+    return out;
   }
 }
 
@@ -144,23 +193,25 @@ function collectMaps(
   return maps;
 }
 
-/** A name without its `___flavor`. */
-function essentialName(name: string): string {
-  const at = name.search(/[^_]___[^_]/);
-  return at < 0 ? name : name.slice(0, at + 1);
-}
-
-function resolveExtern(extern: ExternSpec, options: LinkOptions): ExternValue | undefined {
+function resolveExtern(
+  btf: Btf | undefined,
+  extern: ExternSpec,
+  options: LinkOptions,
+): ExternValue | undefined {
   const { targetBtf } = options;
-  if (extern.kind === "kfunc") {
-    const name = essentialName(extern.name);
-    const id = options.kfunc?.(name) ?? targetBtf?.findByName(name, BTF_KIND_FUNC);
-    return id === undefined ? undefined : { kind: "btf", id };
+  if (extern.kind !== "kfunc" && extern.typeId === 0) {
+    const value = options.ksym?.(extern.name);
+    return value === undefined ? undefined : { kind: "address", value };
   }
-  if (extern.typeId !== 0) {
-    const id = targetBtf?.findByName(extern.name, BTF_KIND_VAR);
-    return id === undefined ? undefined : { kind: "btf", id };
-  }
-  const value = options.ksym?.(extern.name);
-  return value === undefined ? undefined : { kind: "address", value };
+  const isFunction = extern.kind === "kfunc";
+  const name = isFunction ? essentialName(extern.name) : extern.name;
+  const given = isFunction ? options.kfunc?.(name) : undefined;
+  if (given !== undefined) return { kind: "btf", id: given };
+  const id = targetBtf?.findByName(name, isFunction ? BTF_KIND_FUNC : BTF_KIND_VAR);
+  if (id === undefined || targetBtf === undefined || btf === undefined) return undefined;
+  const type = targetBtf.skipModifiers(targetBtf.sizeOrType(id));
+  if (typesCompatible(btf, extern.typeId, targetBtf, type)) return { kind: "btf", id };
+  // A weak function of another prototype counts as missing.
+  if (isFunction && extern.weak) return undefined;
+  throw new LoadError(`extern '${extern.name}': its type is incompatible with the kernel's [${type}]`);
 }
