@@ -208,7 +208,7 @@ export async function buildSelftests(options: BuildOptions = {}): Promise<BuildR
 
   if (missing.length > 0) {
     const vmlinux = makeIncludes(source, dir, btfs);
-    const base = ["-g", "-w", "-D__TARGET_ARCH_x86", "-mlittle-endian"];
+    const base = ["-g", "-w", "-D__TARGET_ARCH_x86", "-mlittle-endian", "-DENABLE_ATOMICS_TESTS"];
     const after = [`-I${join(dir, "include")}`, `-I${tests}`, `-I${join(source, "tools/include/uapi")}`];
     const system = systemIncludes();
     const compile = async (name: string): Promise<void> => {

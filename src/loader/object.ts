@@ -58,6 +58,7 @@ export class BpfObject implements OpenedObject {
   readonly globals: Globals;
   readonly #elf: ElfFile;
   readonly #index: FunctionIndex<FunctionSpec>;
+  readonly #resolvers = new WeakMap<Btf, CoreResolver>();
   #core: Map<FunctionSpec, FunctionCoreRelocation[]> | undefined;
 
   private constructor(elf: ElfFile, sections: Sections, name: string) {
@@ -134,10 +135,11 @@ export class BpfObject implements OpenedObject {
   #coreCode(target: Btf | undefined): (fn: FunctionSpec) => Uint8Array {
     const { btf } = this;
     if (target === undefined || btf === undefined) return (fn) => fn.insns;
-    const resolver = new CoreResolver(btf, target);
+    let resolver = this.#resolvers.get(target);
+    if (resolver === undefined) this.#resolvers.set(target, (resolver = new CoreResolver(btf, target)));
     return (fn) => {
       const relocations = this.coreRelocations.get(fn);
-      return relocations === undefined ? fn.insns : relocateCore(fn, relocations, resolver);
+      return relocations === undefined ? fn.insns : relocateCore(fn, relocations, resolver!);
     };
   }
 
