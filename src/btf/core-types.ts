@@ -47,7 +47,7 @@ export function typesCompatible(
   localId: number,
   target: Btf,
   targetId: number,
-  level = MAX_DEPTH,
+  level: number = MAX_DEPTH,
 ): boolean {
   if (!kindsCompatible(local.kind(localId), target.kind(targetId))) return false;
   let l = localId;
@@ -114,7 +114,7 @@ export function typesMatch(
   target: Btf,
   targetId: number,
   behindPointer = false,
-  level = MAX_DEPTH,
+  level: number = MAX_DEPTH,
 ): boolean {
   if (level <= 0) tooDeep(local, localId);
   let l = localId;
