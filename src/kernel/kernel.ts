@@ -20,6 +20,7 @@ import {
   BPF_F_RDONLY,
   BPF_F_WRONLY,
   BPF_LINK_TYPE_TRACING,
+  BPF_PROG_TYPE_SOCKET_FILTER,
   BPF_PROG_TYPE_XDP,
   EBADF,
   EINVAL,
@@ -32,6 +33,7 @@ import { AddressSpace, CPU_RANDOM, type Engine } from "../vm/index.ts";
 import { BtfObject } from "./btf-object.ts";
 import { type Clock, hostClock } from "./clock.ts";
 import { createEngine } from "./engines.ts";
+import { FilterRunner } from "./filter-runner.ts";
 import { Link } from "./link.ts";
 import { DETACHABLE, planLink } from "./link-create.ts";
 import { MapObject } from "./map-object.ts";
@@ -289,6 +291,15 @@ export class Kernel implements Backend {
     return skbView === undefined
       ? -ENOTSUPP
       : new SkbRunner(this.space, this.#runner, program.get(), skbView);
+  }
+
+  /** A runner for captured packets of any link type through a socket filter; or a negative errno. */
+  openFilterRunner(fd: number): FilterRunner | number {
+    const program = this.#fds.of<Program>(fd, "prog");
+    if (typeof program === "number") return program;
+    return program.type === BPF_PROG_TYPE_SOCKET_FILTER
+      ? new FilterRunner(this.space, this.#runner, program.get())
+      : -EINVAL;
   }
 
   /** The program behind an fd: for hosts that look inside. */

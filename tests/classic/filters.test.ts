@@ -16,8 +16,9 @@ import {
   runClassic,
   validateClassic,
 } from "../../src/asm/index.ts";
+import { type FilterRunner, Kernel } from "../../src/kernel/index.ts";
 import { type CapturedPacket, readCapture } from "../../src/pcap/index.ts";
-import { runModel } from "../support/ebpf-model.ts";
+import { BPF_PROG_TYPE_SOCKET_FILTER } from "../../src/uapi/index.ts";
 import { want } from "../support/need.ts";
 import { makeCaptures, type NamedCapture } from "./captures.ts";
 import { expression } from "./expressions.ts";
@@ -28,6 +29,21 @@ const PACKETS = 300;
 const tcpdump = want("tcpdump");
 
 const run = promisify(execFile);
+
+const ENGINES = [
+  ["jit", "unchecked"],
+  ["jit", "checked"],
+  ["interp", "checked"],
+] as const;
+
+function openFilter(kernel: Kernel, insns: Uint8Array): FilterRunner {
+  const { fd } = kernel.progLoad({ prog_type: BPF_PROG_TYPE_SOCKET_FILTER, insns, license: "" });
+  expect(fd).toBeGreaterThanOrEqual(0);
+  const runner = kernel.openFilterRunner(fd);
+  kernel.close(fd);
+  if (typeof runner === "number") throw new Error(`no runner: errno ${-runner}`);
+  return runner;
+}
 
 interface Job {
   readonly capture: NamedCapture;
@@ -97,21 +113,23 @@ describe.skipIf(tcpdump.skip)(tcpdump.title("filter expressions"), () => {
     "%s: selects what tcpdump selects",
     async (_, job, i) => {
       const answers = await askAll(job, 42 + i);
+      const kernels = ENGINES.map(
+        ([engine, mode]) => new Kernel({ engine, unchecked: mode === "unchecked", maxBytes: 16 << 20 }),
+      );
       let matched = 0;
       for (const answer of answers) {
         if (answer.listing !== undefined)
           expect(disassembleClassic(answer.program), answer.expression).toBe(answer.listing);
         expect(validateClassic(answer.program), answer.expression).toEqual([]);
         const code = classicToEbpf(answer.program, { semantics: "libpcap" });
+        const runners = kernels.map((kernel) => openFilter(kernel, code));
         const ways: Record<string, (packet: CapturedPacket) => number> = {
           machine: ({ data, originalLength }) =>
             runClassic(answer.program, { data, length: originalLength }, "libpcap"),
-          model: ({ data, originalLength }) => {
-            const ctx = new Uint8Array(192);
-            new DataView(ctx.buffer).setUint32(0, originalLength, true);
-            return runModel(code, { ctx, packet: data });
-          },
         };
+        runners.forEach((runner, k) => {
+          ways[ENGINES[k]!.join(" ")] = ({ data, originalLength }) => runner.run(data, originalLength);
+        });
         for (const [way, verdict] of Object.entries(ways)) {
           const selected = job.packets.filter((packet) => verdict(packet) !== 0).map((p) => p.seconds);
           if (selected.join() !== answer.selected.join()) {
@@ -119,6 +137,7 @@ describe.skipIf(tcpdump.skip)(tcpdump.title("filter expressions"), () => {
             expect.soft(selected, `${way}: ${answer.expression}`).toEqual(answer.selected);
           }
         }
+        for (const runner of runners) runner.close();
         matched += answer.selected.length;
       }
       captures++;
