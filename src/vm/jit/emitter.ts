@@ -247,8 +247,10 @@ export class Emitter {
     else if (kind[reg] === VALUE_FRAME) {
       this.get32(reg);
       this.pointer();
-    } else if (this.has64 & (1 << reg)) this.get(this.local64(reg));
-    else {
+    } else if (this.has64 & (1 << reg) || !(this.has32 & (1 << reg))) {
+      // In neither view: a call took it, and only code that the verifier finds dead reads it.
+      this.get(this.local64(reg));
+    } else {
       if (!(this.zext & (1 << reg)))
         throw new InternalError(`r${reg} is wanted in 64 bits, only its low half is known`);
       this.get(this.local32(reg));
