@@ -7,7 +7,7 @@ export {
   bpf_skb_load_bytes_relative,
   bpf_skb_pull_data,
   bpf_skb_store_bytes,
-  skb_sync,
+  skb_place,
 } from "./skb";
 export {
   bpf_csum_diff,
@@ -34,5 +34,5 @@ export {
   bpf_xdp_get_buff_len,
   bpf_xdp_load_bytes,
   bpf_xdp_store_bytes,
-  xdp_sync,
+  xdp_place,
 } from "./xdp";

@@ -2,6 +2,7 @@
 import {
   ETH_HLEN,
   PAGE_SIZE,
+  SHARED_INFO_SIZE,
   XDP_DATA,
   XDP_DATA_END,
   XDP_DATA_HARD_END,
@@ -13,7 +14,11 @@ import {
   XDP_MD_DATA,
   XDP_MD_DATA_END,
   XDP_MD_DATA_META,
+  XDP_MD_EGRESS_IFINDEX,
+  XDP_MD_INGRESS_IFINDEX,
+  XDP_MD_RX_QUEUE_INDEX,
   XDP_NR_FRAGS,
+  XDP_PACKET_HEADROOM,
   XDP_PAINTED,
   XDP_PAINTED_SIZE,
 } from "../../src/helpers/net-layout";
@@ -36,6 +41,26 @@ export function xdp_sync(xdp: u32): void {
   store<u32>(xdp, meta, XDP_PAINTED);
   store<u32>(xdp, end - meta, XDP_PAINTED_SIZE);
   paint(meta, end - meta, PERM_RW);
+}
+
+/**
+ * The bytes behind the headroom of the frame at `frame` become a packet without fragments: `linear` bytes, the first
+ * `meta` of which are metadata that ends where the headroom does.
+ */
+export function xdp_place(xdp: u32, frame: u32, meta: u32, linear: u32, ifindex: u32, queue: u32): void {
+  const data = frame + XDP_PACKET_HEADROOM;
+  memory.fill(frame, 0, XDP_PACKET_HEADROOM - meta);
+  store<u32>(xdp, ifindex, XDP_MD_INGRESS_IFINDEX);
+  store<u32>(xdp, queue, XDP_MD_RX_QUEUE_INDEX);
+  store<u32>(xdp, 0, XDP_MD_EGRESS_IFINDEX);
+  store<u32>(xdp, data, XDP_DATA);
+  store<u32>(xdp, data - meta + linear, XDP_DATA_END);
+  store<u32>(xdp, data - meta, XDP_DATA_META);
+  store<u32>(xdp, frame, XDP_DATA_HARD_START);
+  store<u32>(xdp, frame + max<u32>(PAGE_SIZE - SHARED_INFO_SIZE, XDP_PACKET_HEADROOM + linear), XDP_DATA_HARD_END);
+  store<u32>(xdp, 0, XDP_NR_FRAGS);
+  store<u32>(xdp, 0, XDP_FRAGS_SIZE);
+  xdp_sync(xdp);
 }
 
 // @ts-ignore: decorator

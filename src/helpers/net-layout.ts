@@ -88,6 +88,18 @@ export const CHECKSUM_PARTIAL = 3;
 /** SKB_MAX_ALLOC: helpers grow a packet up to here. */
 export const BPF_SKB_MAX_LEN = 16064;
 
+// ---- struct bpf_sock ----------------------------------------------------------------------------------------------
+export const SOCK_SIZE = 80;
+export const SOCK_FAMILY = 4;
+export const SOCK_SRC_IP4 = 24;
+/** u32[4] */
+export const SOCK_SRC_IP6 = 28;
+export const SOCK_DST_IP4 = 52;
+/** u32[4] */
+export const SOCK_DST_IP6 = 56;
+export const SOCK_STATE = 72;
+export const SOCK_RX_QUEUE_MAPPING = 76;
+
 // ---- struct xdp_md ------------------------------------------------------------------------------------------------
 export const XDP_MD_SIZE = 24;
 export const XDP_MD_DATA = 0;

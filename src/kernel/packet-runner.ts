@@ -68,8 +68,8 @@ export class XdpRunner implements PacketRunner {
     const { length } = frame;
     if (length < ETH_HLEN || length > XdpBuffer.largestPacket) tooLong(frame, ETH_HLEN, this.maxPacket);
     this.#buffer.place(frame, 0, length, LOOPBACK, 0);
-    this.#runner.prepare(this.#program, this.#buffer.ctx);
-    return this.#runner.run(this.#program, this.#buffer.ctx) >>> 0;
+    const { ctx } = this.#buffer;
+    return this.#runner.run(this.#program, ctx, this.#runner.prepare(this.#program, ctx)) >>> 0;
   }
 
   packet(): Uint8Array {
@@ -109,8 +109,8 @@ export class SkbRunner implements PacketRunner {
     const { length } = frame;
     if (length < ETH_HLEN || length > SkbBuffer.largestPacket) tooLong(frame, ETH_HLEN, this.maxPacket);
     this.#buffer.place(frame, this.#view, LOOPBACK);
-    this.#runner.prepare(this.#program, this.#buffer.ctx);
-    return this.#runner.run(this.#program, this.#buffer.ctx) >>> 0;
+    const { ctx } = this.#buffer;
+    return this.#runner.run(this.#program, ctx, this.#runner.prepare(this.#program, ctx)) >>> 0;
   }
 
   packet(): Uint8Array {

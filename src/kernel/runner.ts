@@ -37,24 +37,27 @@ export class Runner {
     this.#maxSteps = maxSteps;
   }
 
-  /** Says who runs on what: once before a series of runs of one program on one context. */
-  prepare(program: Runnable, ctx: number): void {
+  /**
+   * Says who runs on what: before a run, or a series of runs of one program on one context on the same CPU. Returns
+   * the offset of that CPU's block, which run() wants.
+   */
+  prepare(program: Runnable, ctx: number): number {
     const { u32 } = this.#space;
-    const cpu = this.#space.cpu.value >>> 2;
-    u32[cpu + (CPU_CTX >>> 2)] = ctx;
-    u32[cpu + (CPU_PROG >>> 2)] = program.id;
-    u32[cpu + (CPU_PROG_TYPE >>> 2)] = program.type;
-    u32[cpu + (CPU_FAULT >>> 2)] = 0;
+    const cpu = this.#space.cpu.value;
+    u32[(cpu + CPU_CTX) >>> 2] = ctx;
+    u32[(cpu + CPU_PROG) >>> 2] = program.id;
+    u32[(cpu + CPU_PROG_TYPE) >>> 2] = program.type;
+    u32[(cpu + CPU_FAULT) >>> 2] = 0;
+    return cpu;
   }
 
   /** One run after prepare(): r0 as an i32. */
-  run(program: Runnable, ctx: number): number {
+  run(program: Runnable, ctx: number, cpu: number): number {
     const { u32 } = this.#space;
-    const cpu = this.#space.cpu.value >>> 2;
-    u32[cpu + (CPU_TAIL_CALLS >>> 2)] = 0;
-    u32[cpu + (CPU_BUDGET >>> 2)] = this.#maxSteps;
-    u32[cpu + (CPU_BUDGET >>> 2) + 1] = this.#maxSteps / 0x100000000;
-    u32[cpu + (REDIRECT_SET >>> 2)] = 0;
+    u32[(cpu + CPU_TAIL_CALLS) >>> 2] = 0;
+    u32[(cpu + CPU_BUDGET) >>> 2] = this.#maxSteps;
+    u32[(cpu + CPU_BUDGET + 4) >>> 2] = this.#maxSteps / 0x100000000;
+    u32[(cpu + REDIRECT_SET) >>> 2] = 0;
     return program.loaded.run(ctx);
   }
 
@@ -62,9 +65,9 @@ export class Runner {
   repeat(program: Runnable, ctx: number, repeat: number): Measured {
     const times = repeat || 1;
     let retval = 0;
-    this.prepare(program, ctx);
+    const cpu = this.prepare(program, ctx);
     const start = performance.now();
-    for (let i = 0; i < times; i++) retval = this.run(program, ctx);
+    for (let i = 0; i < times; i++) retval = this.run(program, ctx, cpu);
     const spent = (performance.now() - start) * 1e6;
     program.runCount += times;
     program.runTimeNs += spent;

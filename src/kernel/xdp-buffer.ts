@@ -7,14 +7,9 @@ import {
   SHARED_INFO_SIZE,
   XDP_DATA,
   XDP_DATA_END,
-  XDP_DATA_HARD_END,
-  XDP_DATA_HARD_START,
   XDP_DATA_META,
   XDP_FRAGS,
   XDP_FRAGS_SIZE,
-  XDP_MD_EGRESS_IFINDEX,
-  XDP_MD_INGRESS_IFINDEX,
-  XDP_MD_RX_QUEUE_INDEX,
   XDP_MD_SIZE,
   XDP_NR_FRAGS,
   XDP_PACKET_HEADROOM,
@@ -34,10 +29,12 @@ export class XdpBuffer {
   readonly ctx: number;
   readonly #space: AddressSpace;
   readonly #frame: number;
+  readonly #place: (...args: number[]) => number;
   #pages = 0;
 
   constructor(space: AddressSpace) {
     this.#space = space;
+    this.#place = space.core["xdp_place"]!;
     this.ctx = space.alloc(NET_CTX_SIZE, "none");
     space.paint(this.ctx, XDP_MD_SIZE, "rw");
     this.#frame = space.alloc(XDP_PACKET_HEADROOM + LARGEST_PACKET + 1 + PAGE_SIZE, "none");
@@ -56,37 +53,29 @@ export class XdpBuffer {
    * the frame and the rest in fragments. -ENOMEM: more fragments than a packet may have.
    */
   place(data: Uint8Array, meta: number, linear: number, ifindex: number, queue: number): number {
-    const hardEnd = this.#frame + Math.max(PAGE_SIZE - SHARED_INFO_SIZE, XDP_PACKET_HEADROOM + linear);
     if (data.length - linear > MAX_SKB_FRAGS * PAGE_SIZE) return -ENOMEM;
-    if (data.length > linear && this.#pages === 0)
-      this.#pages = this.#space.alloc(MAX_SKB_FRAGS * PAGE_SIZE, "none");
+    const whole = data.length === linear;
+    this.#space.u8.set(whole ? data : data.subarray(0, linear), this.#frame + XDP_PACKET_HEADROOM - meta);
+    this.#place(this.ctx, this.#frame, meta, linear, ifindex, queue);
+    if (!whole) this.#fragments(data, linear);
+    return 0;
+  }
+
+  /** What lies behind the first `linear` bytes goes into fragments. */
+  #fragments(data: Uint8Array, linear: number): void {
+    if (this.#pages === 0) this.#pages = this.#space.alloc(MAX_SKB_FRAGS * PAGE_SIZE, "none");
     const { u8, u32 } = this.#space;
-    const ctx = this.ctx >>> 2;
-    const start = this.#frame + XDP_PACKET_HEADROOM;
-    u8.fill(0, this.#frame, start);
-    const metaAt = start - meta;
-    if (data.length === linear) u8.set(data, metaAt);
-    else u8.set(data.subarray(0, linear), metaAt);
-    u32[ctx + (XDP_DATA >>> 2)] = start;
-    u32[ctx + (XDP_DATA_END >>> 2)] = metaAt + linear;
-    u32[ctx + (XDP_DATA_META >>> 2)] = metaAt;
-    u32[ctx + (XDP_DATA_HARD_START >>> 2)] = this.#frame;
-    u32[ctx + (XDP_DATA_HARD_END >>> 2)] = hardEnd;
-    u32[ctx + (XDP_MD_INGRESS_IFINDEX >>> 2)] = ifindex;
-    u32[ctx + (XDP_MD_RX_QUEUE_INDEX >>> 2)] = queue;
-    u32[ctx + (XDP_MD_EGRESS_IFINDEX >>> 2)] = 0;
-    u32[ctx + (XDP_FRAGS_SIZE >>> 2)] = data.length - linear;
     let frags = 0;
     for (let at = linear; at < data.length; at += PAGE_SIZE, frags++) {
       const page = this.#pages + frags * PAGE_SIZE;
       const size = Math.min(PAGE_SIZE, data.length - at);
       u8.set(data.subarray(at, at + size), page);
-      u32[ctx + (XDP_FRAGS >>> 2) + frags * 2] = page;
-      u32[ctx + (XDP_FRAGS >>> 2) + frags * 2 + 1] = size;
+      const pair = (this.ctx + XDP_FRAGS + frags * 8) >>> 2;
+      u32[pair] = page;
+      u32[pair + 1] = size;
     }
-    u32[ctx + (XDP_NR_FRAGS >>> 2)] = frags;
-    this.#space.core["xdp_sync"]!(this.ctx);
-    return 0;
+    u32[(this.ctx + XDP_FRAGS_SIZE) >>> 2] = data.length - linear;
+    u32[(this.ctx + XDP_NR_FRAGS) >>> 2] = frags;
   }
 
   #member(at: number): number {
