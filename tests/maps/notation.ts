@@ -9,11 +9,14 @@
  *   next - = 1                              `-` is a null pointer
  *   keys = 1 3                              all keys by get_next_key, sorted
  *   freeze = 0
+ *   prog lookup 1 = 10                      a program's operation (programs.ts): key or -, value or -, flags
+ *   drain = 5 6                             records of a ring buffer, as numbers
  *
  * Numbers are little-endian in as many bytes as the map says; `10|20` is a value of two CPUs (the others' are 0);
  * `10.1.0.0/16` a key of an LPM trie; `@NAME` the fd of another map of the case; `x:00ff` plain bytes.
  */
 import * as uapi from "../../src/uapi/index.ts";
+import { NULL, PROGRAMS, type ProgramCommands, runProgram } from "./programs.ts";
 
 /** The commands that a case uses: any Backend has them. */
 export interface MapCommands {
@@ -26,6 +29,11 @@ export interface MapCommands {
   mapLookupAndDeleteElem(fd: number, key: Uint8Array | null, value: Uint8Array, flags?: number): number;
   mapFreeze(fd: number): number;
   close(fd: number): number;
+}
+
+/** What the verbs `prog` and `drain` want besides. */
+export interface KernelCommands extends MapCommands, ProgramCommands {
+  ringbufConsume(fd: number, onRecord: (data: Uint8Array) => void): number;
 }
 
 interface MapCase {
@@ -114,7 +122,7 @@ function number(from: Uint8Array): string {
 }
 
 /** Runs a case; returns the lines with what really came after `=`, to be compared with the case's own. */
-export function runCase(noted: NotedCase, commands: MapCommands): string[] {
+export function runCase(noted: NotedCase, commands: MapCommands | KernelCommands): string[] {
   const named = new Map<string, OpenMap>();
   const fds: number[] = [];
   let map: OpenMap | undefined;
@@ -192,6 +200,29 @@ export function runCase(noted: NotedCase, commands: MapCommands): string[] {
     return texts.join(" ");
   };
 
+  const kernel = (): KernelCommands => {
+    if (!("progLoad" in commands)) throw new Error(`${noted.name}: no kernel to run programs`);
+    return commands;
+  };
+
+  /** A program's operation on the map that is in use. */
+  const prog = (name: string, words: string[]): string => {
+    const program = PROGRAMS[name];
+    if (program === undefined) throw new Error(`${noted.name}: no program ${name}`);
+    const [key = "-", value = "-", flags] = words;
+    // What a program stores is one CPU's value, and a ring buffer takes any.
+    const size = map!.perCpu !== 0 ? map!.attr.value_size : map!.valueSize || 8;
+    const text = program({
+      key: key === "-" ? new Uint8Array(map!.keySize) : keyOf(key)!,
+      value: value === "-" ? new Uint8Array(size) : bytes(value, size),
+      flags: flagsOf(["BPF_", "BPF_F_"], flags),
+      valueSize: size,
+    });
+    const retval = runProgram(kernel(), text, map!.fd);
+    if (retval === NULL) return "null";
+    return retval >= 2 ** 32 - 4096 ? errno(retval - 2 ** 32) : String(retval);
+  };
+
   const run = (verb: string, words: string[]): string => {
     const flags = (at: number): number => flagsOf(["BPF_", "BPF_F_"], words[at]);
     if (verb === "map") return open(words);
@@ -227,6 +258,13 @@ export function runCase(noted: NotedCase, commands: MapCommands): string[] {
       }
       case "keys":
         return keys();
+      case "prog":
+        return prog(words[0], words.slice(1));
+      case "drain": {
+        const records: string[] = [];
+        kernel().ringbufConsume(map.fd, (data) => records.push(number(data)));
+        return records.join(" ");
+      }
       case "freeze":
         return errno(commands.mapFreeze(map.fd));
       default:
