@@ -46,8 +46,7 @@ export class FilterRunner {
     u8.set(data, this.#buffer);
     u32[(ctx + SK_BUFF_LEN) >>> 2] = length;
     u32[(ctx + SKB_TAIL) >>> 2] = this.#buffer + data.length;
-    this.#runner.prepare(this.#program, ctx);
-    return this.#runner.run(this.#program, ctx) >>> 0;
+    return this.#runner.run(this.#program, ctx, this.#runner.prepare(this.#program, ctx)) >>> 0;
   }
 
   close(): void {
