@@ -74,6 +74,8 @@ function kernelField(f: TemplateField, s: Slots, i: number, names: KernelNames):
       return `0x${(imm >>> 0).toString(16)}`;
     case "imm64":
       return names.imm64?.(s, i) ?? `0x${imm64At(s, i).toString(16)}`;
+    case "lo":
+      return String(imm >>> 0);
     case "hi":
       return String(s.imm[i + 1]!);
     case "name":

@@ -266,10 +266,14 @@ function store(field: TemplateField, value: bigint, f: Fields): string | undefin
       if (!fitting(value, 0n, 1n << 16n)) return `address space ${value} does not fit 16 bits`;
       f.imm = (f.imm ?? 0) | (Number(value) << (field === "dstas" ? 16 : 0));
       return undefined;
-    case "hi":
     case "lo":
+      // u32, so that a negative number means all 64 bits where both may stand.
+      if (!fitting(value, 0n, U32)) return `${value} is no u32`;
+      f.imm = Number(BigInt.asIntN(32, value));
+      return undefined;
+    case "hi":
       if (!fitting(value, -S32, U32)) return `${value} does not fit 32 bits`;
-      f[field === "hi" ? "hi" : "imm"] = Number(BigInt.asIntN(32, value));
+      f.hi = Number(BigInt.asIntN(32, value));
       return undefined;
     default:
       // A negative number written as u64 is welcome.

@@ -9,7 +9,7 @@
  */
 import { AsmError } from "../diag/index.ts";
 import { BPF_JA, BPF_JMP32, BPF_PSEUDO_CALL, BPF_PSEUDO_FUNC } from "../uapi/index.ts";
-import { decodeSlots, isLdImm64, SLOT_SIZE, type Slots } from "./codec.ts";
+import { decodeSlots, SLOT_SIZE, type Slots } from "./codec.ts";
 import { FROM, RANGES, ROWS, rowsOf, WIDTH } from "./rows.ts";
 import type { InsnKind, InsnRow } from "./table.ts";
 
@@ -157,7 +157,7 @@ class Validator {
     this.starts[0] = 1;
     for (let i = 0; i < count && this.errors.length < this.limit; i++) {
       const code = op[i]!;
-      const wide = isLdImm64(code);
+      const wide = FLOW[code] === FLOW_WIDE;
       if (from[code] === from[code + 1]) this.report(i, unknownOpcode(code));
       else if (!wide || this.wide(i)) {
         const d = dst[i]!;
