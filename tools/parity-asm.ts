@@ -13,6 +13,7 @@ import { assemble, disassemble, objdump } from "../src/asm/index.ts";
 import { type ElfFile, parseElf } from "../src/elf/index.ts";
 import { type Corpus, selftests } from "../tests/support/corpus.ts";
 import { kernelBtf, type RecordedInsns, recordedRows } from "../tests/support/recorded.ts";
+import type { ParityReport } from "./parity.ts";
 import { buildSelftests, linuxSource } from "./selftests-build.ts";
 
 const SHF_EXECINSTR = 4;
@@ -162,12 +163,14 @@ export async function measureAsm(): Promise<AsmParity> {
   };
 }
 
-export async function parityAsm(args: string[]): Promise<void> {
+export async function parity(): Promise<ParityReport> {
   const r = await measureAsm();
-  if (args.includes("--json")) console.log(JSON.stringify(r));
-  for (const difference of r.differences.slice(0, 20)) console.log(difference);
-  console.log(
-    `asm: roundtrip-llvm ${r.roundtripLlvm}/${r.programs}, roundtrip-kernel ${r.roundtripKernel}/${r.programs}, ` +
+  return {
+    summary:
+      `asm: roundtrip-llvm ${r.roundtripLlvm}/${r.programs}, roundtrip-kernel ${r.roundtripKernel}/${r.programs}, ` +
       `objdump ${r.equalLines}/${r.lines} lines, clang -S ${r.equalSections}/${r.sections} sections`,
-  );
+    notes: r.differences.slice(0, 20),
+    rows: [r],
+    ok: r.differences.length === 0,
+  };
 }
