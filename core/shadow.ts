@@ -9,7 +9,7 @@ export const PERM_R: u32 = 1;
 export const PERM_RW: u32 = 3;
 
 /** Above this many shadow bytes memory.fill beats a loop of stores. */
-const FILL_FROM: u32 = 64;
+const FILL_FROM: u32 = 256;
 
 // @ts-ignore: decorator
 @inline

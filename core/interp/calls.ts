@@ -3,11 +3,11 @@
 import { MAP_MAX_ENTRIES, MAP_TYPE, MAP_VALUES, PROG_SLOT_TABLE_INDEX } from "../../src/maps/layout";
 import {
   CALLER_CALLBACK, CALLER_CTX, CALLER_DONE, CALLER_FP, CALLER_KIND, CALLER_MAY_GOTO, CALLER_PC, CALLER_PROG, CALLER_REGS,
-  CALLER_SIZE, CALLER_WANTED, CALL_LOCAL, CALL_LOOP, INSN_DST, INSN_IMM, INSN_SIZE, PROG_CODE, STATE_DEPTH, STATE_FAULT,
+  CALLER_SIZE, CALLER_WANTED, CALL_LOCAL, CALL_LOOP, NO_PROG, INSN_DST, INSN_IMM, INSN_SIZE, PROG_CODE, STATE_DEPTH, STATE_FAULT,
   STATE_FP, STATE_FRAMES, STATE_MAY_GOTO, STATE_PC, STATE_PROG, STATE_STACK_END,
 } from "../../src/vm/interp/layout";
 import {
-  CPU_ARGS, CPU_FAULT, CPU_FP, CPU_RESULT, CPU_TAIL_CALLS, FAULT_CALL, FAULT_NONE, FAULT_STACK, FRAME_SIZE, MAX_CALL_FRAMES, MAX_TAIL_CALL_CNT,
+  CPU_ARGS, CPU_FAULT, CPU_FAULT_PROG, CPU_FP, CPU_RESULT, CPU_TAIL_CALLS, FAULT_CALL, FAULT_NONE, FAULT_STACK, FRAME_SIZE, MAX_CALL_FRAMES, MAX_TAIL_CALL_CNT,
   CPU_STACK_TOP, SHADOW_BASE, TABLE_BASE,
 } from "../../src/vm/layout";
 import { cpu, js_helper } from "../env";
@@ -86,6 +86,8 @@ function iterate(state: usize, index: u32, ctx: u64): void {
 @inline
 function ready(state: usize, pc: usize): void {
   store<u32>(state, pc, STATE_PC);
+  // A helper that traps leaves this as it is: the instruction is ours. Engines that fault name their own.
+  store<u32>(cpu, NO_PROG, CPU_FAULT_PROG);
   // A run with a stack of its own lends callbacks the CPU's.
   const fp = load<u32>(state, STATE_FP);
   store<u32>(cpu, fp < <u32>SHADOW_BASE ? fp : load<u32>(cpu, CPU_STACK_TOP) + FRAME_SIZE, CPU_FP);

@@ -1,7 +1,7 @@
 // Runs of interpreted programs: from JavaScript, from other code behind the shared table, or in steps by a debugger.
 import {
   DIR_PC, MAX_NEST, NEST_DEPTH, NEST_FIRST, NEST_STATES, PROG_BUDGET, PROG_CODE, PROG_ID, STATE_CTX, STATE_DEPTH, STATE_FAULT,
-  STATE_FAULT_ADDR, STATE_FP, STATE_LEFT, STATE_MAY_GOTO, STATE_PC, STATE_PROG, STATE_SIZE, STATE_STACK_END, STATE_TOP,
+  STATE_FAULT_ADDR, STATE_FP, STATE_LEFT, STATE_MAY_GOTO, STATE_PC, STATE_PROG, STATE_SIZE, STATE_STACK_END, STATE_TAIL_CALLS, STATE_TOP,
   STOP_BREAK, STOP_EXIT, STOP_FAULT, STOP_STEPS, INSN_SIZE,
 } from "../../src/vm/interp/layout";
 import {
@@ -26,6 +26,7 @@ export function interp_start(state: usize, prog: u32, pc: u32, fp: u32, stackEnd
   store<u32>(state, fp, STATE_FP);
   store<u32>(state, fp, STATE_TOP);
   store<u32>(state, stackEnd, STATE_STACK_END);
+  store<u32>(state, load<u32>(cpu, CPU_TAIL_CALLS), STATE_TAIL_CALLS);
   store<u32>(state, MAX_LOOPS, STATE_MAY_GOTO);
   store<u64>(state, pointer(fp), 80);
 }
@@ -80,13 +81,21 @@ function slot(depth: u32): usize {
 }
 
 /**
- * A state for a run whose first frame ends at `fp`; 0: nested too deep. A run that ended in a trap never gives its
- * state back: stacks grow down, so states whose first frame is not above the new one are such.
+ * Is the run at `state` over, seen by one whose first frame ends at `fp`? A run that ended in a trap never gave its state
+ * back. Stacks grow down, and only a tail call enters another program on the frame that it has.
  */
+// @ts-ignore: decorator
+@inline
+function over(state: usize, fp: u32): bool {
+  const top = load<u32>(state, STATE_TOP);
+  return top < fp || (top == fp && load<u32>(state, STATE_TAIL_CALLS) >= load<u32>(cpu, CPU_TAIL_CALLS));
+}
+
+/** A state for a run whose first frame ends at `fp`; 0: nested too deep. */
 function enter(fp: u32): usize {
   const nest = cpu + CPU_INTERP;
   let depth = load<u32>(nest, NEST_DEPTH);
-  while (depth > 0 && load<u32>(slot(depth - 1), STATE_TOP) <= fp) depth--;
+  while (depth > 0 && over(slot(depth - 1), fp)) depth--;
   if (depth >= <u32>MAX_NEST) return 0;
   if (depth > 0 && load<u32>(nest, NEST_STATES) == 0) {
     const states = alloc((MAX_NEST - 1) * STATE_SIZE, 8);
@@ -119,6 +128,8 @@ function overflow(prog: u32): void {
 
 /** Runs `prog` with r1 = pointer to `ctx` on the current CPU; the low half of r0. Traps on a fault. */
 export function interp_run(prog: u32, ctx: u32): i32 {
+  const tailCalls = load<u32>(cpu, CPU_TAIL_CALLS);
+  store<u32>(cpu, 0, CPU_TAIL_CALLS);
   const fp = load<u32>(cpu, CPU_STACK_TOP);
   const end = stackEnd();
   const state = enter(fp);
@@ -126,8 +137,8 @@ export function interp_run(prog: u32, ctx: u32): i32 {
   interp_start(state, prog, 0, fp, end);
   store<u64>(state, pointer(ctx), 8);
   store<u32>(state, ctx, STATE_CTX);
-  store<u32>(cpu, 0, CPU_TAIL_CALLS);
   finish(state, go(state, prog));
+  store<u32>(cpu, tailCalls, CPU_TAIL_CALLS);
   const r0 = load<u64>(state);
   store<u64>(cpu, r0, CPU_RESULT);
   return <i32>r0;

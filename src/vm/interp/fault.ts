@@ -2,6 +2,7 @@ import { ProgramFault } from "../../diag/index.ts";
 import { hex } from "../../util/index.ts";
 import type { AddressSpace } from "../address-space.ts";
 import * as layout from "../layout.ts";
+import { NO_PROG } from "./layout.ts";
 
 const FAULT_TEXT: Readonly<Record<number, string>> = {
   [layout.FAULT_READ]: "invalid read",
@@ -27,7 +28,7 @@ export function faultError(fault: number, insn: number, address: bigint, cause?:
 
 /**
  * The fault behind an error that came out of the core, undefined when it is an error of another kind (a helper in
- * JavaScript threw). `insn`: where the innermost interpreted run stood.
+ * JavaScript threw). `insn`: where the innermost interpreted run stood, for traps whose instruction nobody noted.
  */
 export function trapFault(space: AddressSpace, error: unknown, insn: number): ProgramFault | undefined {
   // V8 and JavaScriptCore say "Maximum call stack size exceeded", SpiderMonkey "too much recursion".
@@ -36,6 +37,8 @@ export function trapFault(space: AddressSpace, error: unknown, insn: number): Pr
   if (!(error instanceof WebAssembly.RuntimeError)) return undefined;
   const { dv, cpu } = space;
   const code = dv.getUint32(cpu.value + layout.CPU_FAULT, true);
+  if (code !== layout.FAULT_NONE && dv.getInt32(cpu.value + layout.CPU_FAULT_PROG, true) !== NO_PROG)
+    insn = dv.getUint32(cpu.value + layout.CPU_FAULT_INSN, true);
   const address = dv.getBigUint64(cpu.value + layout.CPU_FAULT_ADDR, true);
   dv.setUint32(cpu.value + layout.CPU_FAULT, layout.FAULT_NONE, true);
   // An unchecked program left the memory: nobody noted a code.

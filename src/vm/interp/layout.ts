@@ -65,6 +65,9 @@ export const OP_CALL_LOOP = 192;
 export const OP_TAIL_CALL = 193;
 export const OP_CALLX = 194;
 
+/** At CPU_FAULT_PROG while a helper runs: no engine has reported a fault. */
+export const NO_PROG = -1;
+
 // ---- a program ----------------------------------------------------------------------------------------------------
 /** Offset of the first record; one OP_NONE follows the last. */
 export const PROG_CODE = 0;
@@ -103,6 +106,8 @@ export const STATE_FAULT = 120;
 export const STATE_FAULT_ADDR = 128;
 /** What r1 was at the start: the context. */
 export const STATE_CTX = 136;
+/** CPU_TAIL_CALLS at the start. */
+export const STATE_TAIL_CALLS = 140;
 export const STATE_FRAMES = 144;
 
 // ---- a caller's frame ---------------------------------------------------------------------------------------------
@@ -133,7 +138,8 @@ export const CALL_LOOP = 1;
 export const NEST_DEPTH = 0;
 export const NEST_STATES = 4;
 export const NEST_FIRST = 16;
-export const MAX_NEST = 16;
+/** All tail calls of a run may alternate between engines, and each of their programs may call back. */
+export const MAX_NEST = 64;
 
 // ---- why a run stopped ------------------------------------------------------------------------------------------------
 export const STOP_STEPS = 0;
