@@ -1,20 +1,26 @@
 // Captures on the command line: read in chunks, with progress, and written.
-import { type CapturedPacket, CaptureReader, CaptureWriter } from "../pcap/index.ts";
+import {
+  type CapturedPacket,
+  type CaptureInterface,
+  CaptureReader,
+  CaptureWriter,
+  LINKTYPE_ETHERNET,
+} from "../pcap/index.ts";
 import { fileSize, OutputFile, readChunks } from "../platform/node.ts";
-import { UsageError } from "./output.ts";
+import { nameFile, UsageError } from "./output.ts";
 import { Progress } from "./progress.ts";
 
-/** Calls `visit` for each packet of a capture file, or of standard input for `-`. */
+/** Calls `visit` for each packet of a capture file, or of standard input for `-`; returns its interfaces. */
 export async function forEachPacket(
   path: string,
-  visit: (packet: CapturedPacket, index: number) => void,
-): Promise<void> {
+  visit: (packet: CapturedPacket, index: number, reader: CaptureReader) => void,
+): Promise<readonly CaptureInterface[]> {
   const reader = new CaptureReader();
   const progress = new Progress(fileSize(path));
   let index = 0;
   const drain = (): void => {
     for (let packet = reader.read(); packet !== undefined; packet = reader.read()) {
-      visit(packet, index++);
+      visit(packet, index++, reader);
       if ((index & 0xff) === 0) progress.update(reader.offset, () => `${index} packets`);
     }
   };
@@ -25,6 +31,9 @@ export async function forEachPacket(
     }
     reader.end();
     drain();
+    return reader.interfaces;
+  } catch (error) {
+    throw nameFile(path, error);
   } finally {
     progress.end();
   }
@@ -44,8 +53,8 @@ export class CaptureOutput {
   }
 
   /** `data` in place of the packet's own bytes, where the program changed or cut them. */
-  write(packet: CapturedPacket, data: Uint8Array = packet.data): void {
-    this.#writer ??= this.#start(packet.linkType);
+  write(packet: CapturedPacket, reader: CaptureReader, data: Uint8Array = packet.data): void {
+    this.#writer ??= this.#start(packet.linkType, reader.interfaces);
     if (packet.linkType !== this.#linkType)
       throw new UsageError(
         `${this.#path}: a pcap file holds one link type, the capture has ${this.#linkType} and ${packet.linkType}; leave out --write`,
@@ -56,14 +65,15 @@ export class CaptureOutput {
     this.written++;
   }
 
-  /** `linkType`: for the header of a capture without packets. */
-  close(linkType: number): void {
-    this.#writer ??= this.#start(linkType);
+  /** `interfaces` of the capture that was read: for the header, when no packet came. */
+  close(interfaces: readonly CaptureInterface[]): void {
+    this.#writer ??= this.#start(interfaces[0]?.linkType ?? LINKTYPE_ETHERNET, interfaces);
     this.#file.close();
   }
 
-  #start(linkType: number): CaptureWriter {
+  #start(linkType: number, interfaces: readonly CaptureInterface[]): CaptureWriter {
     this.#linkType = linkType;
-    return new CaptureWriter((bytes) => this.#file.write(bytes), { linkType, nanoseconds: true });
+    const nanoseconds = interfaces.some((from) => from.nanoseconds);
+    return new CaptureWriter((bytes) => this.#file.write(bytes), { linkType, nanoseconds });
   }
 }

@@ -1,6 +1,6 @@
 // What every command shares: standard output, JSON, the one line of an error.
 import pc from "picocolors";
-import { TsbpfError } from "../diag/index.ts";
+import { IoError, TsbpfError } from "../diag/index.ts";
 
 /** A wrong command line: exit status 2. */
 export class UsageError extends TsbpfError {
@@ -14,10 +14,15 @@ export function inFile<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof TsbpfError)) throw error;
-    const name = path === "-" ? "standard input" : path;
-    throw new TsbpfError(error.code, `${name}: ${error.message}`, { cause: error });
+    throw nameFile(path, error);
   }
+}
+
+/** The error with the file's name in its message; what is no TsbpfError, or has it already, as it is. */
+export function nameFile(path: string, error: unknown): unknown {
+  if (!(error instanceof TsbpfError) || error instanceof IoError || error instanceof UsageError) return error;
+  const name = path === "-" ? "standard input" : path;
+  return new TsbpfError(error.code, `${name}: ${error.message}`, { cause: error });
 }
 
 export function print(text: string): void {

@@ -17,6 +17,8 @@ export interface CaptureInterface {
   readonly linkType: number;
   /** Packets are cut to this many bytes; 0 = no limit. */
   readonly snapLength: number;
+  /** Its timestamps are finer than microseconds. */
+  readonly nanoseconds: boolean;
 }
 
 /** Nanoseconds since the epoch. */

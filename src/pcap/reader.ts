@@ -137,6 +137,7 @@ export class CaptureReader {
       this.#interfaces.push({
         snapLength: this.#view.getUint32(this.#at + 16, little),
         linkType: this.#view.getUint32(this.#at + 20, little) & LINKTYPE_MASK,
+        nanoseconds: known.nanoseconds,
       });
       this.#at += PCAP_HEADER;
       this.#format = { kind: "pcap", little, ...known };
@@ -227,13 +228,14 @@ export class CaptureReader {
       if (code === OPT_IF_TSOFFSET && length >= 8) offset = this.#view.getBigInt64(option + 4, little);
       option += 4 + Math.ceil(length / 4) * 4;
     }
-    const described = {
+    const described: CaptureInterface = {
       linkType: this.#view.getUint16(at, little),
       snapLength: this.#view.getUint32(at + 4, little),
-      clock: resolution === 6 && offset === 0n ? microsecondClock : tickClock(resolution, offset),
+      nanoseconds: resolution & 0x80 ? (resolution & 0x7f) > 19 : resolution > 6,
     };
-    state.interfaces.push(described);
-    this.#interfaces.push({ linkType: described.linkType, snapLength: described.snapLength });
+    const clock = resolution === 6 && offset === 0n ? microsecondClock : tickClock(resolution, offset);
+    state.interfaces.push({ ...described, clock });
+    this.#interfaces.push(described);
   }
 
   #packetBlock(state: PcapngState, at: number, end: number, obsolete: boolean): CapturedPacket {
