@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import { BpfObject, type ProgramSpec } from "../loader/index.ts";
 import { readFile } from "../platform/node.ts";
+import { bpf_prog_type_names } from "../uapi/index.ts";
 import { inFile, UsageError } from "./output.ts";
 
 /** Opens an object file (`-`: standard input) under the name that libbpf would give it. */
@@ -22,4 +23,9 @@ export function chooseProgram(object: BpfObject, path: string, name: string | un
   if (found === undefined)
     throw new UsageError(`${path} holds no program "${name}"; it holds: ${names.join(", ")}`);
   return found;
+}
+
+/** `xdp` for BPF_PROG_TYPE_XDP. */
+export function progTypeName(type: number): string {
+  return (bpf_prog_type_names[type] ?? `type_${type}`).replace("BPF_PROG_TYPE_", "").toLowerCase();
 }

@@ -1,14 +1,9 @@
 // tsbpf prog show, prog dump: the programs of an object file.
 import { Command } from "commander";
 import type { BpfObject, ProgramSpec } from "../loader/index.ts";
-import {
-  BPF_PSEUDO_MAP_IDX_VALUE,
-  BPF_PSEUDO_MAP_VALUE,
-  bpf_attach_type_names,
-  bpf_prog_type_names,
-} from "../uapi/index.ts";
+import { BPF_PSEUDO_MAP_IDX_VALUE, BPF_PSEUDO_MAP_VALUE, bpf_attach_type_names } from "../uapi/index.ts";
 import { dialectOption, listing } from "./disasm.ts";
-import { chooseProgram, openObject } from "./object.ts";
+import { chooseProgram, openObject, progTypeName } from "./object.ts";
 import { inFile, print, printJson } from "./output.ts";
 
 export function progCommand(): Command {
@@ -31,11 +26,6 @@ export function progCommand(): Command {
       .action(dump),
   );
   return prog;
-}
-
-/** `xdp` for BPF_PROG_TYPE_XDP. */
-export function progTypeName(type: number): string {
-  return (bpf_prog_type_names[type] ?? `type_${type}`).replace("BPF_PROG_TYPE_", "").toLowerCase();
 }
 
 function show(path: string, options: { readonly json?: boolean }): void {

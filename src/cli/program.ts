@@ -5,8 +5,10 @@ import { asmCommand } from "./asm.ts";
 import { btfCommand } from "./btf.ts";
 import { disasmCommand } from "./disasm.ts";
 import { filterCommand } from "./filter.ts";
+import { mapCommand } from "./map.ts";
 import { endQuietlyOnClosedPipe, printError, UsageError } from "./output.ts";
 import { progCommand } from "./prog.ts";
+import { runCommand } from "./run.ts";
 import { VERSION } from "./version.ts";
 
 const OK = 0;
@@ -18,7 +20,15 @@ export function buildProgram(): Command {
     .description("The BPF programming environment: run and inspect BPF programs anywhere.")
     .version(VERSION, "-V, --version")
     .helpCommand(false);
-  for (const command of [progCommand(), btfCommand(), asmCommand(), disasmCommand(), filterCommand()])
+  for (const command of [
+    runCommand(),
+    progCommand(),
+    mapCommand(),
+    btfCommand(),
+    asmCommand(),
+    disasmCommand(),
+    filterCommand(),
+  ])
     program.addCommand(command);
   forEachCommand(program, (command) =>
     command
