@@ -6,6 +6,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 export interface ToolRun {
   readonly status: number | null;
+  readonly stdout: string;
   /** Standard output, then standard error. */
   readonly text: string;
   readonly lastLine: string;
@@ -18,5 +19,10 @@ export function runTool(name: string, ...args: string[]): ToolRun {
     maxBuffer: 1 << 28,
   });
   const lines = run.stdout.trimEnd().split("\n");
-  return { status: run.status, text: run.stdout + run.stderr, lastLine: lines.at(-1) ?? "" };
+  return {
+    status: run.status,
+    stdout: run.stdout,
+    text: run.stdout + run.stderr,
+    lastLine: lines.at(-1) ?? "",
+  };
 }
