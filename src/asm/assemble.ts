@@ -46,6 +46,7 @@ const SYNTAX: Record<Dialect, Syntax> = {
 
 /** Statements that `.rept` may add: the kernel's largest program. */
 const MAX_REPEATED = 1 << 20;
+const MAX_NESTING = 32;
 
 const KERNEL_LINE = /^\s*(?:\d+:\s*)?\(([0-9a-fA-F]{2})\)/;
 
@@ -70,6 +71,7 @@ class Assembler implements Sink {
   section: Section = this.enter(".text");
   private readonly stack: Section[] = [];
   private readonly symbols = new Map<string, bigint>();
+  private readonly labelNames = new Set<string>();
   private readonly numericLabels = new Map<string, number>();
   private readonly fixups: Fixup[] = [];
   private readonly dialect: Dialect;
@@ -118,7 +120,7 @@ class Assembler implements Sink {
     for (const fixup of this.fixups) this.settle(fixup);
   }
 
-  private block(list: readonly Statement[]): void {
+  private block(list: readonly Statement[], depth = 0): void {
     for (let i = 0; i < list.length; i++) {
       const word = /^\s*(\.rept|\.endr)\b(.*)/s.exec(list[i]!.text);
       if (!word) {
@@ -129,13 +131,14 @@ class Assembler implements Sink {
       if (end < 0)
         throw this.error(list[i]!, `${word[1]} without its ${word[1] === ".rept" ? ".endr" : ".rept"}`);
       const count = expressionOf(lex(word[2]!, list[i]!.line), this, list[i]!);
+      if (depth === MAX_NESTING) throw this.error(list[i]!, `.rept nested deeper than ${MAX_NESTING}`);
       if (count < 0n) throw this.error(list[i]!, `cannot repeat ${count} times`);
       const body = list.slice(i + 1, end);
       for (let n = 0n; n < count; n++) {
         this.repeated += body.length + 1;
         if (this.repeated > MAX_REPEATED)
           throw this.error(list[i]!, `more than ${MAX_REPEATED} repeated statements`);
-        this.block(body);
+        this.block(body, depth + 1);
       }
       i = end;
     }
@@ -175,8 +178,8 @@ class Assembler implements Sink {
       this.numericLabels.set(name, count);
       name = numbered(name, count);
     } else if (token.kind !== "id") throw this.error(s, `${token.text} cannot be a label`);
-    else if ([...this.sections.values()].some((section) => section.labels.has(name)))
-      throw this.error(s, `label ${name} is already defined`);
+    else if (this.labelNames.has(name)) throw this.error(s, `label ${name} is already defined`);
+    this.labelNames.add(name);
     this.section.labels.set(name, this.out.length);
   }
 

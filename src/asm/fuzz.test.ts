@@ -4,6 +4,7 @@ import { AsmError } from "../diag/index.ts";
 import { assemble } from "./assemble.ts";
 import { decode, decodeSlots, encode } from "./codec.ts";
 import { disassemble, kernelInsnText } from "./disassemble.ts";
+import { objdump } from "./objdump.ts";
 import { INSN_ROWS } from "./table.ts";
 import { validate } from "./validate.ts";
 
@@ -92,6 +93,48 @@ describe("fuzz", () => {
         if (insns) expect(encode(insns)).toEqual(bytes);
       }),
       { numRuns: RUNS, seed: 1 },
+    );
+  });
+
+  it("any section prints as objdump would", () => {
+    const symbol = fc.record({
+      name: fc.string({ maxLength: 3 }),
+      value: fc.integer({ min: 0, max: 150 }),
+      type: fc.constantFrom(0, 1, 2, 5),
+    });
+    fc.assert(
+      fc.property(program, fc.array(symbol, { maxLength: 5 }), (bytes, symbols) => {
+        const text = objdump({ fileName: "f", sections: [{ name: "s", bytes, symbols }] });
+        expect(text.startsWith("\nf:\tfile format elf64-bpf\n")).toBe(true);
+        if (bytes.length > 0) expect(text).toContain("Disassembly of section s:");
+      }),
+      { numRuns: RUNS, seed: 3 },
+    );
+  });
+
+  it("mutated programs' texts assemble or are refused", () => {
+    const edit = fc.tuple(
+      fc.nat(),
+      fc.nat({ max: 4 }),
+      fc.oneof(fc.constantFrom(...WORDS), fc.string({ maxLength: 3 })),
+    );
+    fc.assert(
+      fc.property(
+        program,
+        fc.array(edit, { minLength: 1, maxLength: 4 }),
+        fc.constantFrom("llvm" as const, "kernel" as const),
+        (bytes, edits, dialect) => {
+          let text = attempt(() => disassemble(bytes, { dialect })) ?? "";
+          for (const [at, drop, insert] of edits) {
+            const p = at % (text.length + 1);
+            text = text.slice(0, p) + insert + text.slice(p + drop);
+          }
+          const out = attempt(() => assemble(text, { dialect }));
+          if (out && out.bytes.length % 8 === 0)
+            expect(assemble(disassemble(out.bytes)).bytes).toEqual(out.bytes);
+        },
+      ),
+      { numRuns: RUNS, seed: 4 },
     );
   });
 

@@ -50,8 +50,12 @@ export function lex(text: string, line?: number): Token[] {
     } else if (id) tokens.push({ kind: "id", text: id });
     else if (bracketed) tokens.push({ kind: "id", text: bracketed });
     else if (num && direction) tokens.push({ kind: "id", text: num + direction });
-    else if (num) tokens.push({ kind: "num", text: whole, value: BigInt(num) });
-    else if (str !== undefined) tokens.push({ kind: "str", text: unescaped(str) });
+    else if (num) {
+      // No 64-bit number is longer, in whatever base, and longer ones take their time.
+      if (num.length > 66)
+        throw new AsmError(`${num.slice(0, 20)}... is too long a number`, line === undefined ? {} : { line });
+      tokens.push({ kind: "num", text: whole, value: BigInt(num) });
+    } else if (str !== undefined) tokens.push({ kind: "str", text: unescaped(str) });
     else if (punct) tokens.push({ kind: "punct", text: punct });
   }
   return tokens;
