@@ -15,6 +15,7 @@ import { BpfObject, type LinkedProgram, type ProgramSpec } from "../src/loader/i
 import { BPF_PROG_TYPE_EXT, BPF_PROG_TYPE_STRUCT_OPS, BPF_PROG_TYPE_UNSPEC } from "../src/uapi/index.ts";
 import { type Corpus, selftests } from "../tests/support/corpus.ts";
 import { kernelBtf, type RecordedInsns, recordedRows } from "../tests/support/recorded.ts";
+import type { ParityReport } from "./parity.ts";
 
 const LD_IMM64 = 0x18;
 const BPF_PSEUDO_MAP_FD = 1;
@@ -131,14 +132,8 @@ function hex(bytes: Uint8Array, at: number): string {
   return Buffer.from(bytes.subarray(at, at + 8)).toString("hex");
 }
 
-/** The line that a script reads. */
-export function loaderLine(r: LoaderParity): string {
-  return `loader: streams ${r.equal}/${r.programs}, of these with CO-RE or externs ${r.relocatedEqual}/${r.relocated}, kallsyms ${r.kallsyms} not compared`;
-}
-
-export async function parityLoader(args: string[]): Promise<void> {
+export async function parity(): Promise<ParityReport> {
   const r = await measureLoader();
-  if (args.includes("--json")) console.log(JSON.stringify(r));
-  for (const difference of r.differences.slice(0, 20)) console.log(difference);
-  console.log(loaderLine(r));
+  const summary = `loader: streams ${r.equal}/${r.programs}, of these with CO-RE or externs ${r.relocatedEqual}/${r.relocated}, kallsyms ${r.kallsyms} not compared`;
+  return { summary, notes: r.differences, rows: [r], ok: r.differences.length === 0 };
 }

@@ -74,8 +74,8 @@ export function parseValue(btf: Btf, typeId: number, value: BtfValue): Uint8Arra
   return out;
 }
 
-/** The kernel's limit is below 2 GiB for any map; nothing is allocated for what only a type claims. */
-const MAX_VALUE_SIZE = 1 << 30;
+/** Nothing is allocated for what only a type claims. */
+const MAX_VALUE_SIZE = 1 << 28;
 
 /** The type behind typedefs, qualifiers, VARs and declaration tags. */
 function concrete(btf: Btf, typeId: number): BtfType {
@@ -310,6 +310,7 @@ function setMember(out: Record<string, BtfValue>, name: string, value: BtfValue)
 class Parser {
   readonly #btf: Btf;
   readonly #out: Uint8Array;
+  #nested = 0;
 
   constructor(btf: Btf, out: Uint8Array) {
     this.#btf = btf;
@@ -384,6 +385,8 @@ class Parser {
       const inner = concrete(this.#btf, member.type);
       const at = offset * 8 + member.bitOffset;
       if (isAnonymous(member, inner)) {
+        if (++this.#nested > MAX_NODES)
+          throw new BtfError(`more than ${MAX_NODES} anonymous members`, { typeId: type.id });
         const nested = inner as Extract<BtfType, { members: readonly BtfMember[] }>;
         this.#members(nested, at >>> 3, values, depth + 1, path, known);
         continue;
@@ -435,6 +438,7 @@ class Parser {
     }
     if (typeof value !== "number" || (size !== 4 && size !== 8))
       throw new BtfError(`${path}: want a number for a float of ${size} bytes, got ${show(value)}`);
+    this.#check(offset, size, path);
     const view = new DataView(this.#out.buffer, offset, size);
     if (size === 4) view.setFloat32(0, value, this.#btf.littleEndian);
     else view.setFloat64(0, value, this.#btf.littleEndian);
@@ -442,7 +446,14 @@ class Parser {
 
   #raw(size: number, offset: number, bytes: Uint8Array, path: string): void {
     if (bytes.length > size) throw new BtfError(`${path}: ${bytes.length} bytes for ${size}`);
+    this.#check(offset, bytes.length, path);
     this.#out.set(bytes, offset);
+  }
+
+  /** Members of a broken type may lie beyond it. */
+  #check(offset: number, size: number, path: string): void {
+    if (offset + size > this.#out.length)
+      throw new BtfError(`${path}: ends beyond ${this.#out.length} bytes`);
   }
 
   #write(bitOffset: number, bits: number, value: bigint, signed: boolean, path: string): void {
@@ -451,7 +462,7 @@ class Parser {
     if (BigInt.asIntN(bits, value) !== value && BigInt.asUintN(bits, value) !== value)
       throw new BtfError(`${path}: ${value} does not fit into ${bits} bits${signed ? ", signed" : ""}`);
     const { from, to, shift } = bitRange(bitOffset, bits, this.#btf.littleEndian);
-    if (to > this.#out.length) throw new BtfError(`${path}: ends beyond ${this.#out.length} bytes`);
+    this.#check(from, to - from, path);
     const mask = ((1n << BigInt(bits)) - 1n) << BigInt(shift);
     const placed = BigInt.asUintN(bits, value) << BigInt(shift);
     for (let i = from; i < to; i++) {

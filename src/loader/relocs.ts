@@ -138,7 +138,7 @@ function programRelocation(
   // A weak function that another definition replaced: its code is still there, and nobody's.
   if (fn === undefined) return;
   const insn = slot - fn.sectionInsn;
-  const name = symbol.type === STT_SECTION ? elf.sections[symbol.shndx]!.name : symbol.name;
+  const name = (symbol.type === STT_SECTION ? elf.sections[symbol.shndx]?.name : undefined) ?? symbol.name;
   const fail = (what: string): LoadError =>
     new LoadError(`section ${section.name}, function '${fn.name}', insn ${insn}: ${what}`);
   const code = fn.insns[insn * INSN_SIZE]!;
