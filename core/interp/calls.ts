@@ -2,14 +2,15 @@
 // stack, so that a run may stop anywhere and be looked at.
 import { MAP_MAX_ENTRIES, MAP_TYPE, MAP_VALUES, PROG_SLOT_TABLE_INDEX } from "../../src/maps/layout";
 import {
-  CALLER_CALLBACK, CALLER_CTX, CALLER_DONE, CALLER_FP, CALLER_KIND, CALLER_MAY_GOTO, CALLER_PC, CALLER_PROG, CALLER_REGS,
-  CALLER_SIZE, CALLER_WANTED, CALL_LOCAL, CALL_LOOP, NO_PROG, INSN_DST, INSN_IMM, INSN_SIZE, PROG_CODE, STATE_DEPTH, STATE_FAULT,
-  STATE_FP, STATE_FRAMES, STATE_MAY_GOTO, STATE_PC, STATE_PROG, STATE_STACK_END,
+  CALLER_BASE, CALLER_CALLBACK, CALLER_CTX, CALLER_DONE, CALLER_FP, CALLER_KIND, CALLER_MAY_GOTO, CALLER_PC, CALLER_PROG, CALLER_REGS,
+  CALLER_SIZE, CALLER_WANTED, CALL_LOCAL, CALL_LOOP, NO_PROG, INSN_DST, INSN_IMM, INSN_SIZE, PROG_CODE, MAX_CALLERS, NEAR_CALLERS, STATE_BASE, STATE_DEPTH, STATE_FAULT,
+  STATE_FP, STATE_FRAMES, STATE_MAY_GOTO, STATE_MORE, STATE_PC, STATE_PROG, STATE_STACK_END,
 } from "../../src/vm/interp/layout";
 import {
   CPU_ARGS, CPU_FAULT, CPU_FAULT_PROG, CPU_FP, CPU_RESULT, CPU_TAIL_CALLS, FAULT_CALL, FAULT_NONE, FAULT_STACK, FRAME_SIZE, MAX_CALL_FRAMES, MAX_TAIL_CALL_CNT,
   CPU_STACK_TOP, SHADOW_BASE, TABLE_BASE,
 } from "../../src/vm/layout";
+import { alloc } from "../alloc";
 import { cpu, js_helper } from "../env";
 import { mapOf, pointer } from "../maps/registry";
 import { directoryPc, directoryProg } from "./directory";
@@ -28,13 +29,29 @@ const E2BIG: i64 = 7;
 /** BPF_MAX_LOOPS: of bpf_loop, and of the may_gotos in one frame. */
 export const MAX_LOOPS: u32 = 8 << 20;
 
+/** Where the frame of caller `index` (0: the first function) stands; 0: out of memory. */
+function callerAt(state: usize, index: u32): usize {
+  if (index < <u32>NEAR_CALLERS) return state + STATE_FRAMES + index * CALLER_SIZE;
+  if (index >= <u32>MAX_CALLERS) return 0;
+  let more = load<u32>(state, STATE_MORE);
+  if (more == 0) {
+    more = alloc((MAX_CALLERS - NEAR_CALLERS) * CALLER_SIZE, 8);
+    if (more == 0) return 0;
+    store<u32>(state, more, STATE_MORE);
+  }
+  return more + (index - NEAR_CALLERS) * CALLER_SIZE;
+}
+
 /** Pushes the caller of the call at `pc` and enters a fresh frame; false: more frames than the kernel allows. */
 export function push(state: usize, pc: usize, kind: u32): bool {
   const depth = load<u32>(state, STATE_DEPTH);
+  const base = load<u32>(state, STATE_BASE);
   const fp = load<u32>(state, STATE_FP);
   const below = fp - FRAME_SIZE;
-  if (depth + 1 >= <u32>MAX_CALL_FRAMES || below - FRAME_SIZE < load<u32>(state, STATE_STACK_END)) return false;
-  const caller = state + STATE_FRAMES + depth * CALLER_SIZE;
+  if (depth - base + 1 >= <u32>MAX_CALL_FRAMES || below - FRAME_SIZE < load<u32>(state, STATE_STACK_END)) return false;
+  const caller = callerAt(state, depth);
+  if (caller == 0) return false;
+  store<u32>(caller, base, CALLER_BASE);
   memory.copy(caller + CALLER_REGS, state + R6, 32);
   store<u32>(caller, pc, CALLER_PC);
   store<u32>(caller, load<u32>(state, STATE_PROG), CALLER_PROG);
@@ -53,7 +70,7 @@ export function leave(state: usize): usize {
   let depth = load<u32>(state, STATE_DEPTH);
   if (depth == 0) return 0;
   depth--;
-  const caller = state + STATE_FRAMES + depth * CALLER_SIZE;
+  const caller = callerAt(state, depth);
   if (load<u32>(caller, CALLER_KIND) == CALL_LOOP) {
     const done = load<u32>(caller, CALLER_DONE) + 1;
     if (load<u64>(state) == 0 && done < load<u32>(caller, CALLER_WANTED)) {
@@ -68,6 +85,7 @@ export function leave(state: usize): usize {
   const fp = load<u32>(caller, CALLER_FP);
   store<u32>(state, depth, STATE_DEPTH);
   store<u32>(state, load<u32>(caller, CALLER_PROG), STATE_PROG);
+  store<u32>(state, load<u32>(caller, CALLER_BASE), STATE_BASE);
   store<u32>(state, fp, STATE_FP);
   store<u32>(state, load<u32>(caller, CALLER_MAY_GOTO), STATE_MAY_GOTO);
   store<u64>(state, pointer(fp), R10);
@@ -163,8 +181,8 @@ export function callLoop(state: usize, pc: usize): usize {
     store<u64>(state, i < wanted ? i + 1 : i);
     return pc;
   }
-  const caller = state + STATE_FRAMES + load<u32>(state, STATE_DEPTH) * CALLER_SIZE;
   if (!push(state, pc, CALL_LOOP)) return refuse(state, FAULT_STACK);
+  const caller = callerAt(state, load<u32>(state, STATE_DEPTH) - 1);
   store<u32>(state, directoryProg(index), STATE_PROG);
   store<u32>(caller, 0, CALLER_DONE);
   store<u32>(caller, wanted, CALLER_WANTED);
@@ -206,6 +224,7 @@ export function tailCall(state: usize, pc: usize): usize {
     return leave(state);
   }
   store<u32>(state, prog, STATE_PROG);
+  store<u32>(state, load<u32>(state, STATE_DEPTH), STATE_BASE);
   store<u32>(state, MAX_LOOPS, STATE_MAY_GOTO);
   return load<u32>(prog, PROG_CODE) - INSN_SIZE;
 }

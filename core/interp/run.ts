@@ -1,7 +1,7 @@
 // Runs of interpreted programs: from JavaScript, from other code behind the shared table, or in steps by a debugger.
 import {
   DIR_PC, MAX_NEST, NEST_DEPTH, NEST_FIRST, NEST_STATES, PROG_BUDGET, PROG_CODE, PROG_ID, STATE_CTX, STATE_DEPTH, STATE_FAULT,
-  STATE_FAULT_ADDR, STATE_FP, STATE_LEFT, STATE_MAY_GOTO, STATE_PC, STATE_PROG, STATE_SIZE, STATE_STACK_END, STATE_TAIL_CALLS, STATE_TOP,
+  STATE_FAULT_ADDR, STATE_FP, STATE_FRESH, STATE_LEFT, STATE_MAY_GOTO, STATE_PC, STATE_PROG, STATE_SIZE, STATE_STACK_END, STATE_TAIL_CALLS, STATE_TOP,
   STOP_BREAK, STOP_EXIT, STOP_FAULT, STOP_STEPS, INSN_SIZE,
 } from "../../src/vm/interp/layout";
 import {
@@ -20,7 +20,7 @@ const SLICE: i64 = 0x10000;
 
 /** A state at the start of the record `pc` of `prog`, with the frame that ends at `fp`. */
 export function interp_start(state: usize, prog: u32, pc: u32, fp: u32, stackEnd: u32): void {
-  memory.fill(state, 0, STATE_SIZE);
+  memory.fill(state, 0, STATE_FRESH);
   store<u32>(state, pc == 0 ? load<u32>(prog, PROG_CODE) : pc, STATE_PC);
   store<u32>(state, prog, STATE_PROG);
   store<u32>(state, fp, STATE_FP);

@@ -41,10 +41,10 @@ describe("AddressSpace", () => {
     const space = new AddressSpace(SMALL);
     for (const size of [8 << 20, 2 ** 32, 2 ** 40, -1, Number.NaN])
       expect(() => space.alloc(size, "rw")).toThrow(LoadError);
-    const big = space.alloc(5 << 20, "rw");
-    expect(() => space.alloc(2 << 20, "rw")).toThrow(LoadError);
+    const big = space.alloc(4 << 20, "rw");
+    expect(() => space.alloc(1 << 20, "rw")).toThrow(LoadError);
     space.free(big);
-    space.free(space.alloc(5 << 20, "rw"));
+    space.free(space.alloc(4 << 20, "rw"));
     expect(() => new AddressSpace({ maxBytes: 1 })).toThrow(LoadError);
     expect(() => new AddressSpace({ cpus: 17 })).toThrow(LoadError);
   });
@@ -79,7 +79,7 @@ describe("allocator", () => {
         };
         for (const [i, s] of steps.entries()) {
           if (s.keep || live.length === 0) {
-            if (bytes + s.size > 4 << 20) continue;
+            if (bytes + s.size > 3 << 20) continue;
             const at = space.alloc(s.size, "rw", s.align);
             expect(at % s.align).toBe(0);
             check({ at, size: s.size, tag: 0 });
@@ -104,7 +104,7 @@ describe("allocator", () => {
       { numRuns: 60 },
     );
     // Everything merged again: one block takes nearly all of the heap.
-    space.free(space.alloc(5 << 20, "rw"));
+    space.free(space.alloc(4 << 20, "rw"));
   });
 });
 

@@ -8,7 +8,7 @@ export type { CoreExports } from "./core.ts";
 export type * from "./engine.ts";
 export {
   createInterpreter,
-  type InterpProgram,
+  InterpProgram,
   type Interpreter,
   type InterpreterOptions,
 } from "./interp/interpreter.ts";

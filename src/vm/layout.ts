@@ -20,12 +20,12 @@ export const CPU_BLOCK_BASE = 0x20000;
 export const CPU_BLOCK_SIZE = 0x1000;
 
 export const CPU_STACK_BASE = 0x40000;
-/** 8 frames of 512 bytes for the program, 8 more for callbacks that it passes to helpers, twice over for nested runs. */
-export const CPU_STACK_SIZE = 0x4000;
+/** 128 frames: a tail call out of a subprogram keeps the frames above it, up to 33 times; callbacks and nested runs. */
+export const CPU_STACK_SIZE = 0x10000;
 /** MAX_BPF_STACK of the kernel: one frame. r10 is the frame's upper end. */
 export const FRAME_SIZE = 512;
 
-export const SHADOW_BASE = 0x80000;
+export const SHADOW_BASE = 0x140000;
 /** One shadow byte describes the 8-byte granule at (address >>> 3): how many bytes may be accessed from the granule's
  *  start on, counted through the granules that follow and cut at 255; 0 = none. An access of n bytes at a is legal iff
  *  shadow[a >>> 3] >= (a & 7) + n, for n up to 248: one load, one add, one compare. Reads and writes have a table each. */

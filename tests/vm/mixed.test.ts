@@ -4,6 +4,7 @@ import {
   alu64Imm,
   alu64Reg,
   callHelper,
+  callLocal,
   callx,
   encode,
   exit,
@@ -119,6 +120,44 @@ describe.each(PAIRS)("%s jumps to %s", (from, to) => {
       space.dv.setUint32(ctx, 0, true);
       expect(lone.run(ctx)).toBe(1);
       lone.dispose();
+    }
+    first.dispose();
+    second.dispose();
+    array.put();
+  });
+
+  it("tail calls out of subprograms keep the callers' frames", () => {
+    const array = map(BPF_MAP_TYPE_PROG_ARRAY, 4, 2);
+    // main(ctx): (*ctx)++; r6 = 1; r0 = sub(ctx); return r0 + r6. sub(ctx): tail call of slot; return 0.
+    const body = (slot: number): Insn[] => [
+      mov64Imm(6, 1),
+      ldxMem(BPF_W, 2, 1, 0),
+      alu64Imm(BPF_ADD, 2, 1),
+      stxMem(BPF_W, 1, 2, 0),
+      callLocal(2),
+      alu64Reg(BPF_ADD, 0, 6),
+      exit(),
+      ldImm64(2, POINTER(array.address)),
+      mov64Imm(3, slot),
+      callHelper(12),
+      mov64Imm(0, 0),
+      exit(),
+    ];
+    const first = load(from, body(1), [array]);
+    const second = load(to, body(0), [array]);
+    put(array, 0, first);
+    put(array, 1, second);
+    for (let round = 0; round < 3; round++) {
+      space.dv.setUint32(ctx, 0, true);
+      expect([first.run(ctx), space.dv.getUint32(ctx, true)]).toEqual([34, 34]);
+    }
+    if (first instanceof vm.InterpProgram) {
+      const run = first.start(ctx);
+      first.setBreakpoint(7);
+      while (run.continue() === "breakpoint" && run.frames.length < 12);
+      expect(run.frames.length).toBeGreaterThan(to === "interp" ? 11 : 0);
+      run.dispose();
+      first.clearBreakpoint(7);
     }
     first.dispose();
     second.dispose();

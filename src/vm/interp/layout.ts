@@ -108,7 +108,13 @@ export const STATE_FAULT_ADDR = 128;
 export const STATE_CTX = 136;
 /** CPU_TAIL_CALLS at the start. */
 export const STATE_TAIL_CALLS = 140;
-export const STATE_FRAMES = 144;
+/** Depth at which the program that runs was entered: no program may be deeper than 8 frames in itself. */
+export const STATE_BASE = 144;
+/** What a start clears. */
+export const STATE_FRESH = 148;
+/** Offset of the callers' frames once they are more than fit below (0: never were), kept from run to run. */
+export const STATE_MORE = 148;
+export const STATE_FRAMES = 152;
 
 // ---- a caller's frame ---------------------------------------------------------------------------------------------
 /** u64[4]: r6..r9 */
@@ -125,10 +131,15 @@ export const CALLER_DONE = 52;
 export const CALLER_WANTED = 56;
 export const CALLER_CALLBACK = 60;
 export const CALLER_CTX = 64;
-export const CALLER_SIZE = 72;
+export const CALLER_BASE = 72;
+export const CALLER_SIZE = 80;
 
-/** 7 callers below the current frame. */
-export const STATE_SIZE = 656;
+/** Callers that a state holds itself: all of a program that makes no tail call. */
+export const NEAR_CALLERS = 7;
+/** Callers on a whole stack (CPU_STACK_SIZE / FRAME_SIZE). */
+export const MAX_CALLERS = 128;
+/** STATE_FRAMES + NEAR_CALLERS * CALLER_SIZE */
+export const STATE_SIZE = 712;
 
 export const CALL_LOCAL = 0;
 export const CALL_LOOP = 1;

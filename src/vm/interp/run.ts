@@ -37,8 +37,6 @@ export interface RunFrame<P extends DecodedProgram> {
   readonly iteration?: number;
 }
 
-/** All frames of the program, and as many for jitted code that it calls. */
-const STACK_FRAMES = 16;
 const MAX_STEPS = 0x7fffffff;
 
 /**
@@ -60,13 +58,13 @@ export class InterpRun<P extends DecodedProgram = DecodedProgram> {
     this.#space = space;
     this.#programs = programs;
     this.#state = space.alloc(lay.STATE_SIZE, "none");
-    this.#stack = space.alloc(STACK_FRAMES * FRAME_SIZE, "none");
-    for (let i = 0; i < STACK_FRAMES; i++) space.paint(this.#stack + i * FRAME_SIZE, FRAME_SIZE, "rw");
+    this.#stack = space.alloc(lay.MAX_CALLERS * FRAME_SIZE, "none");
+    for (let i = 0; i < lay.MAX_CALLERS; i++) space.paint(this.#stack + i * FRAME_SIZE, FRAME_SIZE, "rw");
     space.core["interp_start"]!(
       this.#state,
       program.address,
       program.record(0),
-      this.#stack + STACK_FRAMES * FRAME_SIZE,
+      this.#stack + lay.MAX_CALLERS * FRAME_SIZE,
       this.#stack,
     );
     space.dv.setUint32(this.#state + lay.STATE_CTX, ctx, true);
@@ -164,7 +162,10 @@ export class InterpRun<P extends DecodedProgram = DecodedProgram> {
     ];
     const { dv } = this.#space;
     for (let i = this.#u32(at + lay.STATE_DEPTH) - 1; i >= 0; i--) {
-      const caller = at + lay.STATE_FRAMES + i * lay.CALLER_SIZE;
+      const caller =
+        i < lay.NEAR_CALLERS
+          ? at + lay.STATE_FRAMES + i * lay.CALLER_SIZE
+          : this.#u32(at + lay.STATE_MORE) + (i - lay.NEAR_CALLERS) * lay.CALLER_SIZE;
       const program = this.#programAt(this.#u32(caller + lay.CALLER_PROG));
       frames.push({
         program,
@@ -181,6 +182,8 @@ export class InterpRun<P extends DecodedProgram = DecodedProgram> {
 
   dispose(): void {
     if (this.#state === 0) return;
+    const more = this.#u32(this.#state + lay.STATE_MORE);
+    if (more !== 0) this.#space.free(more);
     this.#space.free(this.#state);
     this.#space.free(this.#stack);
     this.#state = this.#stack = 0;
