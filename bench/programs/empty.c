@@ -1,0 +1,2 @@
+#include "bench.h"
+PROGRAM(p) { return 2; }
