@@ -118,17 +118,12 @@ export function emitAlu(e: Emitter, i: number): void {
 }
 
 function alu32(e: Emitter, i: number): void {
-  const { op: ops, dst: dsts, src: srcs, off: offs, imm: imms } = e.slots;
+  const { op: ops, dst: dsts, off: offs } = e.slots;
   const code = ops[i] & 0xf0;
   const dst = dsts[i];
-  const useSrc = (ops[i] & BPF_X) !== 0;
-  const operand = (): void => {
-    if (useSrc) e.get32(srcs[i]);
-    else e.i32(imms[i]);
-  };
   switch (code) {
     case BPF_MOV:
-      operand();
+      operand32(e, i);
       if (offs[i] === 8) e.op(OP_I32_EXTEND8_S);
       else if (offs[i] === 16) e.op(OP_I32_EXTEND16_S);
       else if (offs[i] !== 0) throw new InvalidProgramError(`mov with offset ${offs[i]}`, i);
@@ -150,11 +145,39 @@ function alu32(e: Emitter, i: number): void {
       const opcode = OPS32[code];
       if (opcode === undefined) throw new InvalidProgramError(`unknown opcode 0x${ops[i].toString(16)}`, i);
       e.get32(dst);
-      operand();
+      operand32(e, i);
       e.op(opcode);
     }
   }
   e.set32(dst, true);
+}
+
+/** Pushes the low half of the source operand. */
+function operand32(e: Emitter, i: number): void {
+  if (e.slots.op[i] & BPF_X) e.get32(e.slots.src[i]);
+  else e.i32(e.slots.imm[i]);
+}
+
+function operand64(e: Emitter, i: number): void {
+  if (e.slots.op[i] & BPF_X) e.get64(e.slots.src[i]);
+  else e.imm64(e.slots.imm[i]);
+}
+
+/** dst = dst op source on 32 bits; `zext`: that is the whole result. */
+function binary32(e: Emitter, i: number, zext: boolean): void {
+  const dst = e.slots.dst[i];
+  e.get32(dst);
+  operand32(e, i);
+  e.op(OPS32[e.slots.op[i] & 0xf0]);
+  e.set32(dst, zext);
+}
+
+function binary64(e: Emitter, i: number): void {
+  const dst = e.slots.dst[i];
+  e.get64(dst);
+  operand64(e, i);
+  e.op(OPS64[e.slots.op[i] & 0xf0]);
+  e.set64(dst);
 }
 
 function alu64(e: Emitter, i: number, demand: number): void {
@@ -169,26 +192,6 @@ function alu64(e: Emitter, i: number, demand: number): void {
   const dstZext = values.isZext(dst);
   const srcZext = useSrc ? values.isZext(src) : imm >= 0;
   const constCount = useSrc ? (values.isConst(src) ? values.lo[src] & 63 : -1) : imm & 63;
-  const operand32 = (): void => {
-    if (useSrc) e.get32(src);
-    else e.i32(imm);
-  };
-  const operand64 = (): void => {
-    if (useSrc) e.get64(src);
-    else e.imm64(imm);
-  };
-  const in32 = (zext: boolean): void => {
-    e.get32(dst);
-    operand32();
-    e.op(OPS32[code]);
-    e.set32(dst, zext);
-  };
-  const in64 = (): void => {
-    e.get64(dst);
-    operand64();
-    e.op(OPS64[code]);
-    e.set64(dst);
-  };
   switch (code) {
     case BPF_MOV:
       if (!useSrc || offs[i] === 0 || offs[i] === 1) {
@@ -199,17 +202,17 @@ function alu64(e: Emitter, i: number, demand: number): void {
     case BPF_ADD:
     case BPF_SUB:
     case BPF_MUL:
-      if (low) in32(false);
-      else in64();
+      if (low) binary32(e, i, false);
+      else binary64(e, i);
       return;
     case BPF_AND:
-      if (low || dstZext || srcZext) in32(dstZext || srcZext);
-      else in64();
+      if (low || dstZext || srcZext) binary32(e, i, dstZext || srcZext);
+      else binary64(e, i);
       return;
     case BPF_OR:
     case BPF_XOR:
-      if (low || (dstZext && srcZext)) in32(dstZext && srcZext);
-      else in64();
+      if (low || (dstZext && srcZext)) binary32(e, i, dstZext && srcZext);
+      else binary64(e, i);
       return;
     case BPF_NEG:
       if (low) {

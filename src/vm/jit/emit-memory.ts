@@ -153,16 +153,9 @@ export function emitStore(e: Emitter, i: number, immediate: boolean): void {
   const size = op & 0x18;
   const bytes = accessSize(op);
   if ((op & 0xe0) !== BPF_MEM) throw new InvalidProgramError(`unknown opcode 0x${op.toString(16)}`, i);
-  const value = (): void => {
-    if (size === BPF_DW) {
-      if (immediate) e.imm64(slots.imm[i]);
-      else e.get64(slots.src[i]);
-    } else if (immediate) e.i32(slots.imm[i]);
-    else e.get32(slots.src[i]);
-  };
   const at = promoted(e, dst, off, bytes);
   if (at !== undefined) {
-    value();
+    storedValue(e, i, immediate);
     if (size === BPF_B || size === BPF_H) {
       e.i32(size === BPF_B ? 0xff : 0xffff);
       e.op(OP_I32_AND);
@@ -171,8 +164,17 @@ export function emitStore(e: Emitter, i: number, immediate: boolean): void {
     return;
   }
   const offset = address(e, dst, off, bytes, true, i);
-  value();
+  storedValue(e, i, immediate);
   e.memory(STORES[size], offset);
+}
+
+function storedValue(e: Emitter, i: number, immediate: boolean): void {
+  const { slots } = e;
+  if ((slots.op[i] & 0x18) === BPF_DW) {
+    if (immediate) e.imm64(slots.imm[i]);
+    else e.get64(slots.src[i]);
+  } else if (immediate) e.i32(slots.imm[i]);
+  else e.get32(slots.src[i]);
 }
 
 const ATOMIC32: Readonly<Record<number, number>> = {

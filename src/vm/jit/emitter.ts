@@ -34,8 +34,41 @@ export interface FunctionFacts {
   readonly fn: BpfFunction;
   readonly demand: Demand;
   readonly values: BlockValues;
+  readonly views: Views;
   readonly frame: FrameSlots;
   readonly hasLoop: boolean;
+}
+
+/**
+ * Which views the code of each block expects, as masks of registers. Everything alive is in `wide` or `narrow`, or free;
+ * `zext`: the narrow view is the whole value.
+ */
+export interface Views {
+  readonly wide: Uint16Array;
+  readonly narrow: Uint16Array;
+  readonly zext: Uint16Array;
+}
+
+export function chooseViews(demand: Demand, values: BlockValues): Views {
+  const count = demand.live.length;
+  const views = {
+    wide: new Uint16Array(count),
+    narrow: new Uint16Array(count),
+    zext: new Uint16Array(count),
+  };
+  for (let b = 0; b < count; b++) {
+    const live = demand.live[b];
+    for (let r = 0; r < 10; r++) {
+      const bit = 1 << r;
+      if (!(live & bit) || values.isFree(b, r)) continue;
+      if (values.isZext(b, r)) {
+        views.narrow[b] |= bit;
+        views.zext[b] |= bit;
+      } else if (demand.full[b] & bit) views.wide[b] |= bit;
+      else views.narrow[b] |= bit;
+    }
+  }
+  return views;
 }
 
 const FP = 0;
@@ -66,6 +99,7 @@ export class Emitter {
   private readonly wide: number[];
   private readonly narrow: number[] = new Array<number>(10).fill(-1);
   private readonly named = new Map<string, number>();
+  private readonly frameSlots: number[] = [];
 
   /** `part`: of a function that was split. */
   constructor(plan: ModulePlan, facts: FunctionFacts, part: boolean) {
@@ -218,7 +252,9 @@ export class Emitter {
 
   /** The promoted slot at r10 + off. */
   slot(off: number, size: number): number {
-    return this.temp(`slot${off}`, size === 8 ? I64 : I32);
+    let index = this.frameSlots[-off];
+    if (index === undefined) this.frameSlots[-off] = index = this.local(size === 8 ? I64 : I32);
+    return index;
   }
 
   // ---- registers -------------------------------------------------------------------------------------------------
@@ -315,25 +351,6 @@ export class Emitter {
 
   // ---- block boundaries ------------------------------------------------------------------------------------------
 
-  /** Which views the code of block `b` expects: masks of registers. Everything alive is in one of them, or free. */
-  expected(b: number): { wide: number; narrow: number; zext: number } {
-    const { demand, values } = this.facts;
-    const live = demand.live[b];
-    let wide = 0;
-    let narrow = 0;
-    let zext = 0;
-    for (let r = 0; r < 10; r++) {
-      const bit = 1 << r;
-      if (!(live & bit) || values.isFree(b, r)) continue;
-      if (values.isZext(b, r)) {
-        narrow |= bit;
-        zext |= bit;
-      } else if (demand.full[b] & bit) wide |= bit;
-      else narrow |= bit;
-    }
-    return { wide, narrow, zext };
-  }
-
   /** Begins the function: parameters (and zeros for what was never set) are in the 64-bit views. */
   begin(): void {
     this.has64 = 0x3ff;
@@ -343,24 +360,26 @@ export class Emitter {
 
   /** Begins block `b`, with its expected views in place. */
   enter(b: number): void {
-    const { wide, narrow, zext } = this.expected(b);
-    this.facts.values.read(b, this.values);
-    this.has64 = wide;
-    this.has32 = narrow;
-    this.zext = zext;
+    const { views, values } = this.facts;
+    values.read(b, this.values);
+    this.has64 = views.wide[b];
+    this.has32 = views.narrow[b];
+    this.zext = views.zext[b];
   }
 
   /** Brings the views that block `b` expects into place; those that are there stay. */
   prepare(b: number): void {
-    const { wide, narrow } = this.expected(b);
+    const wide = this.facts.views.wide[b] & ~this.has64;
+    const narrow = this.facts.views.narrow[b] & ~this.has32;
+    if ((wide | narrow) === 0) return;
     for (let r = 0; r < 10; r++) {
       const bit = 1 << r;
-      if (wide & bit && !(this.has64 & bit)) {
+      if (wide & bit) {
         this.get64(r);
         this.set(this.local64(r));
         this.has64 |= bit;
       }
-      if (narrow & bit && !(this.has32 & bit)) {
+      if (narrow & bit) {
         const zext = this.values.isZext(r);
         this.get32(r);
         this.set(this.local32(r));

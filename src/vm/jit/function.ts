@@ -249,7 +249,8 @@ class BlockEmitter implements NodeEmitter {
 
   private load(block: number): void {
     const { e } = this;
-    const { wide, narrow } = e.expected(block);
+    const wide = e.facts.views.wide[block];
+    const narrow = e.facts.views.narrow[block];
     for (let r = 0; r < 10; r++) {
       const bit = 1 << r;
       if (!((wide | narrow) & bit)) continue;
@@ -264,7 +265,8 @@ class BlockEmitter implements NodeEmitter {
 
   private leave(block: number, label: number): void {
     const { e } = this;
-    const { wide, narrow } = e.expected(block);
+    const wide = e.facts.views.wide[block];
+    const narrow = e.facts.views.narrow[block];
     e.enter(block);
     for (let r = 0; r < 10; r++) {
       if (!((wide | narrow) & (1 << r))) continue;

@@ -39,7 +39,7 @@ import {
   OP_LOCAL_TEE,
 } from "../wasm/opcodes.ts";
 import { analyzeDemand } from "./demand.ts";
-import type { FunctionFacts } from "./emitter.ts";
+import { chooseViews, type FunctionFacts } from "./emitter.ts";
 import { FrameSlots, promoteFrame } from "./frame.ts";
 import { compileFunction, isSplit } from "./function.ts";
 import { ModulePlan } from "./plan.ts";
@@ -106,7 +106,8 @@ export function translate(
     plan.setArgumentMask(k, demand.live[0]);
     const values = analyzeValues(slots, fn, demand, plan.tableIndexAt);
     const hasLoop = plan.hasLoop(k);
-    const base = { index: k, fn, demand, values, frame: new FrameSlots(), hasLoop };
+    const views = chooseViews(demand, values);
+    const base = { index: k, fn, demand, values, views, frame: new FrameSlots(), hasLoop };
     facts[k] = isSplit(base)
       ? base
       : {
