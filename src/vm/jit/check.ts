@@ -1,12 +1,17 @@
-import { FAULT_BUDGET, FAULT_READ, FAULT_WRITE, SHADOW_SHIFT } from "../layout.ts";
+import { BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG } from "../../uapi/index.ts";
+import type { VmMap } from "../engine.ts";
+import { FAULT_BUDGET, FAULT_READ, FAULT_WRITE, FRAME_SIZE, SHADOW_SHIFT } from "../layout.ts";
 import {
   I32,
   OP_END,
   OP_I32_ADD,
   OP_I32_AND,
+  OP_I32_EQ,
+  OP_I32_GT_U,
   OP_I32_LOAD8_U,
   OP_I32_LT_U,
   OP_I32_SHR_U,
+  OP_I32_SUB,
   OP_I64_LT_S,
   OP_I64_SUB,
   OP_IF,
@@ -14,14 +19,30 @@ import {
   VOID,
 } from "../wasm/opcodes.ts";
 import type { Emitter } from "./emitter.ts";
+import {
+  ORIGIN_FRAME,
+  ORIGIN_LOOKUP,
+  ORIGIN_REGION,
+  ORIGIN_SOURCE,
+  originIndex,
+  originTag,
+} from "./values.ts";
 
-/** Stops the program with a fault at instruction `insn`; `address` pushes the i32 offset that it is about. */
-export function emitFault(e: Emitter, fault: number, insn: number, address: () => void): void {
+/** Stops the program with a fault at instruction `insn`; the address is in local `address` (-1: there is none). */
+export function emitFault(e: Emitter, fault: number, insn: number, address: number): void {
   e.i32(fault);
   e.i32(insn);
-  address();
+  if (address < 0) e.i32(0);
+  else e.get(address);
   e.call(e.plan.faultFunction);
   e.op(OP_UNREACHABLE);
+}
+
+function emitAccessFault(e: Emitter, address: number, write: boolean, insn: number): void {
+  e.op(OP_IF);
+  e.op(VOID);
+  emitFault(e, write ? FAULT_WRITE : FAULT_READ, insn, address);
+  e.op(OP_END);
 }
 
 /** May the `size` bytes at the offset in local `address` be accessed? One byte of the shadow tells (layout.ts). */
@@ -36,10 +57,107 @@ export function emitCheck(e: Emitter, address: number, size: number, write: bool
   e.i32(size);
   e.op(OP_I32_ADD);
   e.op(OP_I32_LT_U);
+  emitAccessFault(e, address, write, insn);
+}
+
+/** Are the bytes of one value of `map`, from `offset` on, a program's to access? */
+export function isInValue(map: VmMap, offset: number, size: number, write: boolean): boolean {
+  const barred = write ? BPF_F_RDONLY_PROG : BPF_F_WRONLY_PROG;
+  return offset >= 0 && offset + size <= map.valueSize && (map.flags & barred) === 0;
+}
+
+/** Does the constant address lie in a value of one of the program's arrays? */
+export function isInArray(e: Emitter, address: number, size: number, write: boolean): boolean {
+  const at = address >>> 0;
+  return e.plan.program.source.maps.some((map) => {
+    if (map.values === 0 || map.stride === 0 || map.cpuStride !== 0 || at < map.values) return false;
+    const index = Math.floor((at - map.values) / map.stride);
+    return index < map.maxEntries && isInValue(map, at - map.values - index * map.stride, size, write);
+  });
+}
+
+/**
+ * Checks an access to the offset in local `address`, off bytes above register `base`: by what is known of the
+ * register's origin where that is cheaper than the shadow, which has the last word.
+ */
+export function emitAccessCheck(
+  e: Emitter,
+  address: number,
+  base: number,
+  off: number,
+  size: number,
+  write: boolean,
+  insn: number,
+): void {
+  const origin = e.values.origin[base];
+  const index = originIndex(origin);
+  const { maps } = e.plan.program.source;
+  switch (originTag(origin)) {
+    case ORIGIN_LOOKUP: {
+      const at = e.values.delta[base] + off;
+      if (!isInValue(maps[index], at, size, write)) break;
+      e.get(address);
+      e.i32(at);
+      e.op(OP_I32_EQ);
+      emitAccessFault(e, address, write, insn);
+      return;
+    }
+    case ORIGIN_REGION:
+      if (!isInValue(maps[index], 0, size, write)) break;
+      e.get(address);
+      e.i32(maps[index].values);
+      e.op(OP_I32_SUB);
+      e.i32(maps[index].valueSize - size);
+      outsideWindow(e, address, size, write, insn);
+      return;
+    case ORIGIN_FRAME:
+      e.get(address);
+      e.frameBase();
+      e.op(OP_I32_SUB);
+      e.i32(FRAME_SIZE - size);
+      outsideWindow(e, address, size, write, insn);
+      return;
+    case ORIGIN_SOURCE: {
+      const window = e.facts.windows.get(index);
+      if (window === undefined || (write ? window.write : window.read) < size) break;
+      e.get(address);
+      e.get(windowLocal(e, index, write, "low"));
+      e.op(OP_I32_SUB);
+      e.get(windowLocal(e, index, write, "limit"));
+      outsideWindow(e, address, size, write, insn);
+      return;
+    }
+  }
+  emitCheck(e, address, size, write, insn);
+}
+
+/** On the stack: distance from the window's lower end, and the largest that it may be. */
+function outsideWindow(e: Emitter, address: number, size: number, write: boolean, insn: number): void {
+  e.op(OP_I32_GT_U);
   e.op(OP_IF);
   e.op(VOID);
-  emitFault(e, write ? FAULT_WRITE : FAULT_READ, insn, () => e.get(address));
+  emitCheck(e, address, size, write, insn);
   e.op(OP_END);
+}
+
+function windowLocal(e: Emitter, source: number, write: boolean, end: string): number {
+  return e.temp(`window ${source} ${write} ${end}`, I32);
+}
+
+/** Fills the windows of `source`, whose pointer register `reg` holds. */
+export function emitWindow(e: Emitter, source: number, reg: number): void {
+  const window = e.facts.windows.get(source);
+  if (window === undefined) return;
+  for (const write of [false, true]) {
+    const size = write ? window.write : window.read;
+    if (size === 0) continue;
+    e.get32(reg);
+    e.i32(size);
+    e.i32(write ? e.plan.shadowWrite : e.plan.shadowRead);
+    e.call(e.plan.windowFunction);
+    e.set(windowLocal(e, source, write, "limit"));
+    e.set(windowLocal(e, source, write, "low"));
+  }
 }
 
 /** One round of a loop off the budget. */
@@ -53,7 +171,7 @@ export function emitBudget(e: Emitter, insn: number): void {
   e.op(OP_I64_LT_S);
   e.op(OP_IF);
   e.op(VOID);
-  emitFault(e, FAULT_BUDGET, insn, () => e.i32(0));
+  emitFault(e, FAULT_BUDGET, insn, -1);
   e.op(OP_END);
 }
 

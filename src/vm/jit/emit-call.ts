@@ -209,7 +209,7 @@ function emitMapGuard(e: Emitter, header: number, insn: number): void {
   }
   e.op(OP_IF);
   e.op(VOID);
-  emitFault(e, FAULT_CALL, insn, () => e.get(header));
+  emitFault(e, FAULT_CALL, insn, header);
   e.op(OP_END);
 }
 
@@ -239,7 +239,7 @@ export function emitCallx(e: Emitter, i: number): void {
   e.op(OP_I32_LT_U);
   e.op(OP_IF);
   e.op(VOID);
-  emitFault(e, FAULT_CALL, i, () => e.get(target));
+  emitFault(e, FAULT_CALL, i, target);
   e.op(OP_END);
   e.storeBudget();
   calleeFrame(e);

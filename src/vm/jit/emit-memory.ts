@@ -48,7 +48,7 @@ import {
   OP_IF,
   VOID,
 } from "../wasm/opcodes.ts";
-import { addressLocal, emitCheck } from "./check.ts";
+import { addressLocal, emitAccessCheck, isInArray } from "./check.ts";
 import { DEMAND_NONE } from "./demand.ts";
 import type { Emitter } from "./emitter.ts";
 import { accessSize } from "./frame.ts";
@@ -102,8 +102,10 @@ function address(e: Emitter, base: number, off: number, size: number, write: boo
     return 0;
   }
   const local = addressLocal(e);
-  if (values.isConst(base)) e.i32(values.lo[base] + off);
-  else {
+  if (values.isConst(base)) {
+    e.i32(values.lo[base] + off);
+    if (isInArray(e, values.lo[base] + off, size, write)) return 0;
+  } else {
     e.get32(base);
     if (off !== 0) {
       e.i32(off);
@@ -111,7 +113,7 @@ function address(e: Emitter, base: number, off: number, size: number, write: boo
     }
   }
   e.set(local);
-  emitCheck(e, local, size, write, insn);
+  emitAccessCheck(e, local, base, off, size, write, insn);
   e.get(local);
   return 0;
 }

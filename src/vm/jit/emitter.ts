@@ -27,6 +27,7 @@ import type { FrameSlots } from "./frame.ts";
 import type { ModulePlan } from "./plan.ts";
 import type { BpfFunction } from "./program.ts";
 import { advance, type BlockValues, VALUE_CONST, VALUE_FRAME, Values } from "./values.ts";
+import type { Window } from "./windows.ts";
 
 /** What the analyses found out about one BPF function. */
 export interface FunctionFacts {
@@ -37,6 +38,8 @@ export interface FunctionFacts {
   readonly views: Views;
   readonly frame: FrameSlots;
   readonly hasLoop: boolean;
+  /** Checked mode: pointers whose bounds are looked up where they are made. */
+  readonly windows: ReadonlyMap<number, Window>;
 }
 
 /**
@@ -390,6 +393,6 @@ export class Emitter {
   }
 
   advance(i: number): void {
-    advance(this.values, this.slots, i, this.plan.tableIndexAt);
+    advance(this.values, this.slots, i, this.plan);
   }
 }

@@ -4,7 +4,14 @@ import type { VmMap } from "../engine.ts";
 import { FRAME_SIZE } from "../layout.ts";
 import { type CallSites, HELPER_MAP_LOOKUP_ELEM, HELPER_TAIL_CALL, isInlinable } from "./calls.ts";
 import { type BpfFunction, CALL, CALLX } from "./program.ts";
-import { advance, type BlockValues, VALUE_FRAME, VALUE_FRAME_ANY, Values } from "./values.ts";
+import {
+  advance,
+  type BlockValues,
+  VALUE_FRAME,
+  VALUE_FRAME_ANY,
+  type ValueContext,
+  Values,
+} from "./values.ts";
 
 const SIZES: readonly number[] = [4, 2, 1, 8];
 
@@ -101,7 +108,7 @@ export function promoteFrame(
   values: BlockValues,
   calls: CallSites,
   arguments_: readonly number[],
-  tableIndexAt: (insn: number) => number,
+  context: ValueContext,
 ): FrameSlots {
   const survey = new Survey();
   const state = new Values();
@@ -109,7 +116,7 @@ export function promoteFrame(
     values.read(b, state);
     for (let i = fn.first[b]; i < fn.last[b] && !survey.escaped; i++) {
       visit(survey, slots, i, state, calls, arguments_);
-      advance(state, slots, i, tableIndexAt);
+      advance(state, slots, i, context);
     }
   }
   const result = new FrameSlots();

@@ -39,7 +39,7 @@ import {
   OP_UNREACHABLE,
   VOID,
 } from "../wasm/opcodes.ts";
-import { emitBudget, emitFault } from "./check.ts";
+import { emitBudget, emitFault, emitWindow } from "./check.ts";
 import { emitAlu } from "./emit-alu.ts";
 import { emitCall, emitCallx } from "./emit-call.ts";
 import { emitCondition } from "./emit-jump.ts";
@@ -66,14 +66,10 @@ import { type NodeEmitter, structure } from "./structure.ts";
 const LABEL_PARAM = 1;
 const FP = 0;
 
-export function isSplit(facts: FunctionFacts): boolean {
-  return facts.fn.size > MAX_PART;
-}
-
 /** Defines the Wasm function (and, of a split one, the parts) of one BPF function. */
 export function compileFunction(plan: ModulePlan, facts: FunctionFacts): void {
   const index = plan.functionIndex(facts.index);
-  if (!isSplit(facts)) {
+  if (facts.fn.size <= MAX_PART) {
     compileShape(plan, facts, wholeShape(facts.fn), index, false);
     return;
   }
@@ -131,7 +127,7 @@ function emitDepthCheck(e: Emitter): void {
   e.op(OP_I32_GE_U);
   e.op(OP_IF);
   e.op(VOID);
-  emitFault(e, FAULT_STACK, e.facts.fn.start, () => e.get(FP));
+  emitFault(e, FAULT_STACK, e.facts.fn.start, FP);
   e.op(OP_END);
 }
 
@@ -195,6 +191,7 @@ class BlockEmitter implements NodeEmitter {
       case NODE_ENTRY:
         if (!e.part) {
           e.begin();
+          for (let r = 1; r <= 5; r++) emitWindow(e, e.plan.slotCount + r, r);
           e.prepare(0);
         }
         return;
@@ -295,7 +292,10 @@ class BlockEmitter implements NodeEmitter {
           if (isDeadLoad(e, i)) {
             e.advance(i);
             e.forget(e.slots.dst[i]);
-          } else emitLoad(e, i);
+          } else {
+            emitLoad(e, i);
+            emitWindow(e, i, e.slots.dst[i]);
+          }
           break;
         case BPF_ST:
           emitStore(e, i, true);
@@ -334,9 +334,11 @@ class BlockEmitter implements NodeEmitter {
     if (code === EXIT) {
       e.get64(0);
       e.leave();
-    } else if (code === CALL) emitCall(e, i);
-    else if (code === CALLX) emitCallx(e, i);
-    else if (!isConditional(code) && (code & 0xf0) !== BPF_JA)
+    } else if (code === CALL || code === CALLX) {
+      if (code === CALL) emitCall(e, i);
+      else emitCallx(e, i);
+      emitWindow(e, i, 0);
+    } else if (!isConditional(code) && (code & 0xf0) !== BPF_JA)
       throw new InvalidProgramError(`unknown opcode 0x${code.toString(16)}`, i);
     else if (code === (BPF_JMP | BPF_JA | BPF_X) || (code & 0xf0) === BPF_CALL)
       throw new InvalidProgramError(`unknown opcode 0x${code.toString(16)}`, i);

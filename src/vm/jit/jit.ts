@@ -41,11 +41,12 @@ import {
 import { analyzeDemand } from "./demand.ts";
 import { chooseViews, type FunctionFacts } from "./emitter.ts";
 import { FrameSlots, promoteFrame } from "./frame.ts";
-import { compileFunction, isSplit } from "./function.ts";
+import { compileFunction } from "./function.ts";
 import { ModulePlan } from "./plan.ts";
 import { type DecodedProgram, decodeProgram } from "./program.ts";
 import { MAX_PART } from "./split.ts";
 import { analyzeValues } from "./values.ts";
+import { planWindows, type Window } from "./windows.ts";
 
 export interface JitOptions {
   /** Rounds of loops that one run of a checked program may take before FAULT_BUDGET. Default 2^30. */
@@ -104,16 +105,18 @@ export function translate(
     const fn = functions[k];
     const demand = analyzeDemand(slots, fn, plan.calls, plan.allArgumentMasks);
     plan.setArgumentMask(k, demand.live[0]);
-    const values = analyzeValues(slots, fn, demand, plan.tableIndexAt);
+    const values = analyzeValues(slots, fn, demand, plan);
     const hasLoop = plan.hasLoop(k);
     const views = chooseViews(demand, values);
-    const base = { index: k, fn, demand, values, views, frame: new FrameSlots(), hasLoop };
-    facts[k] = isSplit(base)
-      ? base
-      : {
-          ...base,
-          frame: promoteFrame(slots, fn, values, plan.calls, plan.allArgumentMasks, plan.tableIndexAt),
-        };
+    const windows: ReadonlyMap<number, Window> =
+      plan.checked && hasLoop && fn.size <= MAX_PART && !plan.disturbs(k)
+        ? planWindows(slots, fn, values, plan)
+        : new Map();
+    const frame =
+      fn.size <= MAX_PART
+        ? promoteFrame(slots, fn, values, plan.calls, plan.allArgumentMasks, plan)
+        : new FrameSlots();
+    facts[k] = { index: k, fn, demand, values, views, frame, hasLoop, windows };
   }
   for (const fact of facts) compileFunction(plan, fact);
   const entry = plan.module.declare(plan.module.type([I32], [I32]));

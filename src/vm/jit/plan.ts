@@ -17,6 +17,7 @@ import {
   CPU_FAULT_INSN,
   CPU_FAULT_PROG,
   MAX_CALL_FRAMES,
+  SHADOW_SHIFT,
   TABLE_BASE,
 } from "../layout.ts";
 import { WasmBytes } from "../wasm/bytes.ts";
@@ -24,17 +25,40 @@ import { WasmModule } from "../wasm/module.ts";
 import {
   I32,
   I64,
+  OP_BR,
   OP_END,
   OP_GLOBAL_GET,
+  OP_I32_ADD,
+  OP_I32_AND,
   OP_I32_CONST,
+  OP_I32_EQ,
+  OP_I32_GE_U,
+  OP_I32_LOAD8_U,
+  OP_I32_LT_U,
+  OP_I32_SHR_U,
   OP_I32_STORE,
+  OP_I32_SUB,
   OP_I64_EXTEND_I32_U,
   OP_I64_STORE,
+  OP_IF,
   OP_LOCAL_GET,
+  OP_LOCAL_SET,
+  OP_LOCAL_TEE,
+  OP_LOOP,
+  OP_RETURN,
   OP_UNREACHABLE,
+  VOID,
 } from "../wasm/opcodes.ts";
-import { type CallSite, CallSites, directCall, HELPER_MAP_UPDATE_ELEM } from "./calls.ts";
+import {
+  type CallSite,
+  CallSites,
+  directCall,
+  HELPER_MAP_LOOKUP_ELEM,
+  HELPER_MAP_UPDATE_ELEM,
+  isInlinable,
+} from "./calls.ts";
 import { type BpfFunction, CALL, CALLX, callxRegister, type DecodedProgram, LD_IMM64 } from "./program.ts";
+import type { ValueContext } from "./values.ts";
 
 /** What one BPF function calls. */
 interface Callees {
@@ -42,24 +66,50 @@ interface Callees {
   /** Runs BPF functions through the table: callx, or a helper that calls back. */
   readonly indirect: boolean;
   readonly hasLoop: boolean;
+  /** Calls something that may free or repaint what a pointer leads to. */
+  readonly disturbs: boolean;
 }
+
+/** Helpers that free nothing and move nothing that a program holds a pointer to. */
+const CALM_HELPERS: ReadonlySet<number> = new Set([
+  1, // map_lookup_elem
+  5, // ktime_get_ns
+  6, // trace_printk
+  7, // get_prandom_u32
+  8, // get_smp_processor_id
+  12, // tail_call: this program is over
+  14, // get_current_pid_tgid
+  15, // get_current_uid_gid
+  16, // get_current_comm
+  25, // perf_event_output
+  26, // skb_load_bytes
+  28, // csum_diff
+  125, // ktime_get_boot_ns
+  130, // ringbuf_output
+  189, // xdp_load_bytes
+]);
+
+/** A window reaches at most this many times 248 bytes. */
+const MAX_WINDOW_HOPS = 1024;
 
 /**
  * Everything about the module that its functions share: imports, indices, the call graph. Made before any function is
  * compiled, since imports come first.
  */
-export class ModulePlan {
+export class ModulePlan implements ValueContext {
   readonly program: DecodedProgram;
   readonly calls: CallSites;
   readonly checked: boolean;
   readonly module: WasmModule = new WasmModule();
   readonly shadowRead: number;
   readonly shadowWrite: number;
+  private readonly maxBytes: number;
   readonly functionType: number;
   readonly partType: number;
   readonly cpuGlobal: number;
   readonly mayGotoGlobal: number;
   readonly faultFunction: number;
+  readonly windowFunction: number;
   /** Imported JavaScript helpers by name, for the instance. */
   readonly imports: Record<string, (cpuBlock: number) => void> = {};
   readonly coreImports: string[] = [];
@@ -70,6 +120,7 @@ export class ModulePlan {
   private readonly argumentMasks: number[];
   private readonly callees: Callees[];
   private readonly loops: boolean[];
+  private readonly disturbing: boolean[];
   private readonly deep: boolean[];
   private readonly callbackTable = new Map<number, number>();
 
@@ -80,6 +131,7 @@ export class ModulePlan {
     this.checked = source.mode === "checked";
     this.shadowRead = space.shadowRead;
     this.shadowWrite = space.shadowWrite;
+    this.maxBytes = space.maxBytes;
     let next = tableBase + 1;
     for (const k of program.callbacks) this.callbackTable.set(k, next++);
 
@@ -98,7 +150,10 @@ export class ModulePlan {
     for (let k = 1; k < program.functions.length; k++) module.declare(this.functionType);
     this.faultFunction = module.declare(module.type([I32, I32, I32], []));
     this.defineFault();
+    this.windowFunction = module.declare(module.type([I32, I32, I32], [I32, I32]));
+    this.defineWindow();
     this.loops = this.closure((c) => c.hasLoop || c.indirect);
+    this.disturbing = this.closure((c) => c.disturbs || c.indirect);
     this.deep = this.deepFunctions();
     this.argumentMasks = program.functions.map(() => 0b111110);
   }
@@ -109,6 +164,7 @@ export class ModulePlan {
     const fn = functions[k];
     const called = new Set<number>();
     let indirect = false;
+    let disturbs = false;
     const rank = new Int32Array(fn.first.length);
     fn.order.forEach((b, at) => {
       rank[b] = at;
@@ -126,7 +182,11 @@ export class ModulePlan {
         }
         if (op === CALL) {
           if (slots.src[i] === BPF_PSEUDO_CALL) called.add(functionAt.get(i + 1 + slots.imm[i])!);
-          else if (this.link(this.calls.at(i))) indirect = true;
+          else {
+            const site = this.calls.at(i);
+            if (this.link(site)) indirect = true;
+            if (!CALM_HELPERS.has(site.helper)) disturbs = true;
+          }
           continue;
         }
         if (op === CALLX) {
@@ -140,7 +200,7 @@ export class ModulePlan {
           throw new InvalidProgramError(`register r${slots.src[i]}`, i);
       }
     }
-    return { functions: [...called], indirect, hasLoop };
+    return { functions: [...called], indirect, hasLoop, disturbs };
   }
 
   /** Imports what a call needs; does it call back? */
@@ -249,6 +309,57 @@ export class ModulePlan {
     this.module.define(this.faultFunction, [], out);
   }
 
+  /**
+   * Bounds of the object at an address, from that address's granule on, for accesses of `size` bytes. Parameters:
+   * address, size, shadow table. Results: lower end, and the largest distance from it that an access may have; a window
+   * that nothing fits lies where no memory is.
+   */
+  private defineWindow(): void {
+    const out = new WasmBytes(128);
+    const op = (...bytes: number[]): void => {
+      for (const byte of bytes) out.u8(byte);
+    };
+    const [address, size, table, reach, end, hops] = [0, 1, 2, 3, 4, 5];
+    const reachAt = (at: number): void => {
+      op(OP_LOCAL_GET, at, OP_I32_CONST, SHADOW_SHIFT, OP_I32_SHR_U, OP_LOCAL_GET, table, OP_I32_ADD);
+      op(OP_I32_LOAD8_U, 0, 0, OP_LOCAL_TEE, reach);
+    };
+    const nothing = [OP_IF, VOID, OP_I32_CONST, 0x70, OP_I32_CONST, 0, OP_RETURN, OP_END];
+    op(OP_LOCAL_GET, address, OP_I32_CONST);
+    out.s32(this.maxBytes | 0);
+    op(OP_I32_GE_U, ...nothing);
+    // Whole granules: what a shadow byte says counts from its granule's start.
+    op(OP_LOCAL_GET, address, OP_I32_CONST);
+    out.s32(-8);
+    op(OP_I32_AND, OP_LOCAL_TEE, address, OP_LOCAL_SET, end, OP_LOOP, VOID);
+    // A full byte says 255 or more: 31 granules further the object still goes on.
+    reachAt(end);
+    op(OP_I32_CONST);
+    out.s32(255);
+    op(OP_I32_EQ, OP_LOCAL_GET, hops, OP_I32_CONST);
+    out.s32(MAX_WINDOW_HOPS);
+    op(OP_I32_LT_U, OP_I32_AND, OP_IF, VOID);
+    op(OP_LOCAL_GET, hops, OP_I32_CONST, 1, OP_I32_ADD, OP_LOCAL_SET, hops);
+    op(OP_LOCAL_GET, end, OP_I32_CONST);
+    out.s32(31 * 8);
+    op(OP_I32_ADD, OP_LOCAL_SET, end, OP_BR, 1, OP_END, OP_END);
+    op(
+      OP_LOCAL_GET,
+      end,
+      OP_LOCAL_GET,
+      reach,
+      OP_I32_ADD,
+      OP_LOCAL_GET,
+      address,
+      OP_I32_SUB,
+      OP_LOCAL_TEE,
+      reach,
+    );
+    op(OP_LOCAL_GET, size, OP_I32_LT_U, ...nothing);
+    op(OP_LOCAL_GET, address, OP_LOCAL_GET, reach, OP_LOCAL_GET, size, OP_I32_SUB, OP_END);
+    this.module.define(this.windowFunction, [I32, I32, I32], out);
+  }
+
   functionIndex(k: number): number {
     return this.functionBase + k;
   }
@@ -280,6 +391,11 @@ export class ModulePlan {
     return this.checked && this.loops[k];
   }
 
+  /** May something that function `k` calls free or repaint memory? */
+  disturbs(k: number): boolean {
+    return this.disturbing[k];
+  }
+
   checksDepth(k: number): boolean {
     return this.checked && this.deep[k];
   }
@@ -293,8 +409,27 @@ export class ModulePlan {
     return this.callbackTable.get(k)!;
   }
 
-  readonly tableIndexAt = (insn: number): number =>
-    this.callbackIndex(this.program.functionAt.get(insn + 1 + this.program.slots.imm[insn])!);
+  tableIndexAt(insn: number): number {
+    return this.callbackIndex(this.program.functionAt.get(insn + 1 + this.program.slots.imm[insn])!);
+  }
+
+  get slotCount(): number {
+    return this.program.slots.count;
+  }
+
+  regionAt(address: number): number {
+    const at = address >>> 0;
+    return this.program.source.maps.findIndex(
+      (map) => map.maxEntries === 1 && at >= map.values && at < map.values + map.valueSize,
+    );
+  }
+
+  arrayLookedUp(insn: number, map: number): number {
+    const { slots, source } = this.program;
+    if (slots.op[insn] !== CALL || slots.src[insn] !== 0 || slots.imm[insn] !== HELPER_MAP_LOOKUP_ELEM)
+      return -1;
+    return source.maps.findIndex((known) => known.address === map >>> 0 && isInlinable(known));
+  }
 
   functionOfTableIndex(index: number): number | undefined {
     for (const [k, at] of this.callbackTable) if (at === index) return k;

@@ -139,7 +139,7 @@ function dispatchTo(
 }
 
 /** Strongly connected components of the subgraph on `nodes` that hold a cycle (Tarjan's algorithm). */
-function cycles(succ: readonly (readonly number[])[], nodes: readonly number[]): number[][] {
+export function cycles(succ: readonly (readonly number[])[], nodes: readonly number[]): number[][] {
   const member = new Uint8Array(succ.length);
   for (const node of nodes) member[node] = 1;
   const index = new Int32Array(succ.length).fill(-1);

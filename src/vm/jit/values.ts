@@ -23,9 +23,11 @@ import {
   BPF_RSH,
   BPF_STX,
   BPF_SUB,
+  BPF_W,
   BPF_X,
   BPF_XOR,
 } from "../../uapi/index.ts";
+import { POINTER_HIGH } from "../layout.ts";
 import type { Demand } from "./demand.ts";
 import { type BpfFunction, CALL, CALLX, LD_IMM64 } from "./program.ts";
 
@@ -41,6 +43,40 @@ export const VALUE_ANY = 4;
 /** Derived from r10 in a way that this analysis does not follow. */
 export const VALUE_FRAME_ANY = 5;
 
+/**
+ * Where a pointer seems to come from. For the bounds-checked mode's fast paths only: a wrong guess costs time, never
+ * safety; but ORIGIN_LOOKUP is exact. The tag stands in the high byte, an index below.
+ */
+export const ORIGIN_NONE = 0;
+/** Into the only value of an array: index of the map. */
+export const ORIGIN_REGION: number = 1 << 24;
+/** Made by the instruction at that slot (a load or a call), or, above the last slot, by parameter r1..r5. */
+export const ORIGIN_SOURCE: number = 2 << 24;
+/** Into the function's own frame, at an offset that is not known. */
+export const ORIGIN_FRAME: number = 4 << 24;
+/** What a lookup in an array returned, or null, plus `delta`: index of the map. */
+export const ORIGIN_LOOKUP: number = 3 << 24;
+const ORIGIN_TAG: number = 0xff << 24;
+
+export function originTag(origin: number): number {
+  return origin & ORIGIN_TAG;
+}
+export function originIndex(origin: number): number {
+  return origin & ~ORIGIN_TAG;
+}
+
+/** What the analysis asks about the program. */
+export interface ValueContext {
+  /** Value of the BPF_PSEUDO_FUNC at that slot. */
+  tableIndexAt(insn: number): number;
+  /** Index of the map with a single value whose bytes hold that offset; -1: none. */
+  regionAt(address: number): number;
+  /** Index of the array that the call at `insn` looks up in, given the offset of the map in r1; -1: it does not. */
+  arrayLookedUp(insn: number, map: number): number;
+  /** Number of slots: parameters' sources come behind them. */
+  readonly slotCount: number;
+}
+
 const REGS = 11;
 
 /** What is known of r0..r10 at one point. */
@@ -48,6 +84,9 @@ export class Values {
   readonly kind: Uint8Array = new Uint8Array(REGS).fill(VALUE_ANY);
   readonly lo: Int32Array = new Int32Array(REGS);
   readonly hi: Int32Array = new Int32Array(REGS);
+  readonly origin: Int32Array = new Int32Array(REGS);
+  /** ORIGIN_LOOKUP: distance from what the lookup returned. */
+  readonly delta: Int32Array = new Int32Array(REGS);
 
   constructor() {
     this.set(10, VALUE_FRAME, 0, 0);
@@ -57,6 +96,12 @@ export class Values {
     this.kind[reg] = kind;
     this.lo[reg] = lo;
     this.hi[reg] = hi;
+    this.origin[reg] = ORIGIN_NONE;
+  }
+
+  setOrigin(reg: number, origin: number, delta: number): void {
+    this.origin[reg] = origin;
+    this.delta[reg] = delta;
   }
 
   isConst(reg: number): boolean {
@@ -74,14 +119,6 @@ export class Values {
     const kind = this.kind[reg];
     return kind === VALUE_CONST || kind === VALUE_FRAME;
   }
-
-  copyFrom(kind: Uint8Array, lo: Int32Array, hi: Int32Array, at: number): void {
-    for (let r = 0; r < REGS; r++) {
-      this.kind[r] = kind[at + r];
-      this.lo[r] = lo[at + r];
-      this.hi[r] = hi[at + r];
-    }
-  }
 }
 
 /** Values at the start of every block. */
@@ -89,15 +126,25 @@ export class BlockValues {
   readonly kind: Uint8Array;
   readonly lo: Int32Array;
   readonly hi: Int32Array;
+  readonly origin: Int32Array;
+  readonly delta: Int32Array;
 
   constructor(blocks: number) {
     this.kind = new Uint8Array(blocks * REGS);
     this.lo = new Int32Array(blocks * REGS);
     this.hi = new Int32Array(blocks * REGS);
+    this.origin = new Int32Array(blocks * REGS);
+    this.delta = new Int32Array(blocks * REGS);
   }
 
   read(block: number, into: Values): void {
-    into.copyFrom(this.kind, this.lo, this.hi, block * REGS);
+    for (let r = 0, at = block * REGS; r < REGS; r++, at++) {
+      into.kind[r] = this.kind[at];
+      into.lo[r] = this.lo[at];
+      into.hi[r] = this.hi[at];
+      into.origin[r] = this.origin[at];
+      into.delta[r] = this.delta[at];
+    }
   }
 
   isFree(block: number, reg: number): boolean {
@@ -111,22 +158,31 @@ export class BlockValues {
 
   /** Merges what arrives over an edge; registers that nobody reads are of no interest. */
   join(block: number, values: Values, live: number): boolean {
-    const { kind, lo, hi } = this;
+    const { kind, lo, hi, origin, delta } = this;
     let changed = false;
     for (let r = 0; r < REGS; r++) {
       const at = block * REGS + r;
-      let next = VALUE_ANY;
-      if (r === 10 || live & (1 << r)) {
-        const old = kind[at];
-        next = values.kind[r];
-        if (old !== VALUE_NONE) {
-          const same = old === next && lo[at] === values.lo[r] && hi[at] === values.hi[r];
-          if (!same) next = merge(old, hi[at], next, values.hi[r]);
-        }
-      }
-      if (next === kind[at]) {
+      const old = kind[at];
+      if (r !== 10 && !(live & (1 << r))) {
+        kind[at] = VALUE_ANY;
         continue;
       }
+      let next = values.kind[r];
+      if (old === VALUE_NONE) {
+        origin[at] = values.origin[r];
+        delta[at] = values.delta[r];
+      } else {
+        const same = old === next && lo[at] === values.lo[r] && hi[at] === values.hi[r];
+        if (!same) next = merge(old, hi[at], next, values.hi[r]);
+        if (origin[at] !== ORIGIN_NONE) {
+          const lookup = originTag(origin[at]) === ORIGIN_LOOKUP;
+          if (origin[at] !== values.origin[r] || (lookup && delta[at] !== values.delta[r])) {
+            origin[at] = ORIGIN_NONE;
+            changed = true;
+          }
+        }
+      }
+      if (next === old) continue;
       changed = true;
       const keep = next === VALUE_CONST || next === VALUE_FRAME;
       kind[at] = next;
@@ -145,16 +201,17 @@ function merge(a: number, aHigh: number, b: number, bHigh: number): number {
   return zext(a, aHigh) && zext(b, bHigh) ? VALUE_ZEXT : VALUE_ANY;
 }
 
-/** Forward analysis of one function to a fixed point; `tableIndexAt` gives the value of a BPF_PSEUDO_FUNC. */
+/** Forward analysis of one function to a fixed point. */
 export function analyzeValues(
   slots: Slots,
   fn: BpfFunction,
   demand: Demand,
-  tableIndexAt: (insn: number) => number,
+  context: ValueContext,
 ): BlockValues {
   const count = fn.first.length;
   const result = new BlockValues(count);
   const state = new Values();
+  for (let r = 1; r <= 5; r++) state.setOrigin(r, ORIGIN_SOURCE | (context.slotCount + r), 0);
   result.join(0, state, 0b111110);
   const rank = new Int32Array(count);
   for (let i = 0; i < fn.order.length; i++) rank[fn.order[i]] = i;
@@ -167,7 +224,7 @@ export function analyzeValues(
       if (!dirty[b]) continue;
       dirty[b] = 0;
       result.read(b, state);
-      for (let i = fn.first[b]; i < fn.last[b]; i++) advance(state, slots, i, tableIndexAt);
+      for (let i = fn.first[b]; i < fn.last[b]; i++) advance(state, slots, i, context);
       for (const to of fn.succ[b])
         if (result.join(to, state, demand.live[to])) {
           dirty[to] = 1;
@@ -179,25 +236,20 @@ export function analyzeValues(
 }
 
 /** The effect of the instruction at slot `i` on what is known. */
-export function advance(
-  values: Values,
-  slots: Slots,
-  i: number,
-  tableIndexAt: (insn: number) => number,
-): void {
+export function advance(values: Values, slots: Slots, i: number, context: ValueContext): void {
   const op = slots.op[i];
   const dst = slots.dst[i];
   const src = slots.src[i];
   switch (op & 7) {
     case BPF_ALU64:
-      alu64(values, op, dst, src, slots.off[i], slots.imm[i]);
+      alu64(values, op, dst, src, slots.off[i], slots.imm[i], context);
       return;
     case BPF_ALU:
       alu32(values, op, dst, src, slots.off[i], slots.imm[i]);
       return;
     case BPF_LD:
       if (op === LD_IMM64) {
-        if (src === BPF_PSEUDO_FUNC) values.set(dst, VALUE_CONST, tableIndexAt(i), 0);
+        if (src === BPF_PSEUDO_FUNC) values.set(dst, VALUE_CONST, context.tableIndexAt(i), 0);
         else values.set(dst, VALUE_CONST, slots.imm[i], slots.imm[i + 1]);
       } else if (op !== 0) {
         for (let r = 1; r <= 5; r++) values.set(r, VALUE_ANY, 0, 0);
@@ -205,7 +257,7 @@ export function advance(
       }
       return;
     case BPF_LDX:
-      values.set(dst, (op & 0xe0) === BPF_MEM && (op & 0x18) !== BPF_DW ? VALUE_ZEXT : VALUE_ANY, 0, 0);
+      load(values, slots, i, context);
       return;
     case BPF_STX:
       if ((op & 0xe0) === BPF_ATOMIC) {
@@ -217,8 +269,24 @@ export function advance(
       }
       return;
     default:
-      if (op === CALL || op === CALLX) for (let r = 0; r <= 5; r++) values.set(r, VALUE_ANY, 0, 0);
+      if (op === CALL || op === CALLX) {
+        const array = values.isConst(1) ? context.arrayLookedUp(i, values.lo[1]) : -1;
+        for (let r = 0; r <= 5; r++) values.set(r, VALUE_ANY, 0, 0);
+        values.setOrigin(0, array >= 0 ? ORIGIN_LOOKUP | array : ORIGIN_SOURCE | i, 0);
+      }
   }
+}
+
+/** Pointers are loaded as DW, or as W from the context (`data`, `data_end`). */
+function load(values: Values, slots: Slots, i: number, context: ValueContext): void {
+  const op = slots.op[i];
+  const size = op & 0x18;
+  const dst = slots.dst[i];
+  const plain = (op & 0xe0) === BPF_MEM;
+  const context1 = ORIGIN_SOURCE | (context.slotCount + 1);
+  const pointer = plain && (size === BPF_DW || (size === BPF_W && values.origin[slots.src[i]] === context1));
+  values.set(dst, plain && size !== BPF_DW ? VALUE_ZEXT : VALUE_ANY, 0, 0);
+  if (pointer) values.setOrigin(dst, ORIGIN_SOURCE | i, 0);
 }
 
 function isFrame(kind: number): boolean {
@@ -257,7 +325,15 @@ function alu32(values: Values, op: number, dst: number, src: number, off: number
   values.set(dst, result, low, 0);
 }
 
-function alu64(values: Values, op: number, dst: number, src: number, off: number, imm: number): void {
+function alu64(
+  values: Values,
+  op: number,
+  dst: number,
+  src: number,
+  off: number,
+  imm: number,
+  context: ValueContext,
+): void {
   const { kind, lo, hi } = values;
   const code = op & 0xf0;
   const useSrc = (op & BPF_X) !== 0 && code !== BPF_END;
@@ -266,8 +342,11 @@ function alu64(values: Values, op: number, dst: number, src: number, off: number
   const bHigh = useSrc ? hi[src] : imm >> 31;
   if (code === BPF_MOV) {
     // off 1 is addr_space_cast: a plain move; 8, 16, 32 extend the sign.
-    if (off === 0 || off === 1) values.set(dst, bKind, bLow, bHigh);
-    else values.set(dst, isFrame(bKind) ? VALUE_FRAME_ANY : VALUE_ANY, 0, 0);
+    if (off === 0 || off === 1) {
+      const origin = useSrc ? values.origin[src] : ORIGIN_NONE;
+      values.set(dst, bKind, bLow, bHigh);
+      values.setOrigin(dst, origin, useSrc ? values.delta[src] : 0);
+    } else values.set(dst, isFrame(bKind) ? VALUE_FRAME_ANY : VALUE_ANY, 0, 0);
     return;
   }
   const aKind = kind[dst];
@@ -290,6 +369,7 @@ function alu64(values: Values, op: number, dst: number, src: number, off: number
       }
     }
     values.set(dst, VALUE_FRAME_ANY, 0, 0);
+    if (code === BPF_ADD || code === BPF_SUB) values.setOrigin(dst, ORIGIN_FRAME, 0);
     return;
   }
   const aZext = aKind === VALUE_ZEXT || (aKind === VALUE_CONST && aHigh === 0);
@@ -306,7 +386,8 @@ function alu64(values: Values, op: number, dst: number, src: number, off: number
         values.set(dst, VALUE_CONST, low | 0, (high + carry) | 0);
         return;
       }
-      break;
+      add(values, dst, useSrc ? src : -1, code === BPF_ADD ? imm : -imm, code === BPF_ADD, context);
+      return;
     case BPF_AND:
       if (both) {
         values.set(dst, VALUE_CONST, aLow & bLow, aHigh & bHigh);
@@ -355,4 +436,37 @@ function alu64(values: Values, op: number, dst: number, src: number, off: number
       break;
   }
   values.set(dst, zext ? VALUE_ZEXT : VALUE_ANY, 0, 0);
+}
+
+/** dst += src (or, src < 0, += imm; `plus`: not a subtraction of src), where the sum is no constant. */
+function add(
+  values: Values,
+  dst: number,
+  src: number,
+  imm: number,
+  plus: boolean,
+  context: ValueContext,
+): void {
+  const { origin, delta } = values;
+  let result = origin[dst];
+  let distance = 0;
+  if (src < 0 || (values.isConst(src) && originTag(result) === ORIGIN_LOOKUP)) {
+    distance = delta[dst] + (src < 0 ? imm : plus ? values.lo[src] : -values.lo[src]);
+    if (Math.abs(distance) > 0x10000) result = ORIGIN_NONE;
+  } else {
+    const other = values.isConst(src) ? regionOf(values, src, context) : origin[src];
+    if (values.isConst(dst)) result = regionOf(values, dst, context);
+    // An exact origin does not survive a sum with something unknown.
+    if (originTag(result) === ORIGIN_LOOKUP) result = ORIGIN_NONE;
+    if (plus && originTag(other) !== ORIGIN_LOOKUP)
+      if (originTag(other) === ORIGIN_REGION || result === ORIGIN_NONE) result = other;
+  }
+  values.set(dst, VALUE_ANY, 0, 0);
+  values.setOrigin(dst, result, distance);
+}
+
+function regionOf(values: Values, reg: number, context: ValueContext): number {
+  if (values.hi[reg] !== (POINTER_HIGH | 0)) return ORIGIN_NONE;
+  const map = context.regionAt(values.lo[reg]);
+  return map < 0 ? ORIGIN_NONE : ORIGIN_REGION | map;
 }
