@@ -338,6 +338,10 @@ function divide32(e: Emitter, i: number): void {
     else divide();
     return;
   }
+  if (useSrc && !signed && e.values.isNonzero(src[i])) {
+    divide();
+    return;
+  }
   divisor();
   e.op(OP_IF);
   e.op(I32);
@@ -384,6 +388,10 @@ function divide64(e: Emitter, i: number): void {
     if (imm[i] === 0) orZero();
     else if (imm[i] === -1 && signed && !modulo) minusOne();
     else divide();
+    return;
+  }
+  if (!signed && e.values.isNonzero(src[i])) {
+    divide();
     return;
   }
   divisor();

@@ -17,6 +17,7 @@ import { CPU_STACK_TOP, FAULT_STACK, FRAME_SIZE, MAX_CALL_FRAMES } from "../layo
 import { WasmBytes } from "../wasm/bytes.ts";
 import {
   I32,
+  I64,
   OP_BLOCK,
   OP_BR,
   OP_BR_TABLE,
@@ -31,6 +32,7 @@ import {
   OP_I32_SUB,
   OP_I32_WRAP_I64,
   OP_I64_CONST,
+  OP_I64_ROTL,
   OP_IF,
   OP_LOCAL_GET,
   OP_LOCAL_SET,
@@ -48,6 +50,7 @@ import { emitPacketLoad } from "./emit-packet.ts";
 import { Emitter, type FunctionFacts } from "./emitter.ts";
 import type { ModulePlan } from "./plan.ts";
 import { CALL, CALLX, EXIT, isConditional, LD_IMM64 } from "./program.ts";
+import { findRotations, type Rotations } from "./rotate.ts";
 import {
   type Layout,
   layOut,
@@ -281,12 +284,13 @@ class BlockEmitter implements NodeEmitter {
     const { e } = this;
     const { fn } = e.facts;
     const { op } = e.slots;
+    const rotations = findRotations(e.slots, fn.first[block], fn.last[block]);
     for (let i = fn.first[block]; i < fn.last[block]; i++) {
       const code = op[i];
       switch (code & 7) {
         case BPF_ALU:
         case BPF_ALU64:
-          emitAlu(e, i);
+          if (rotations.save.size === 0 || !this.rotation(i, rotations)) emitAlu(e, i);
           break;
         case BPF_LDX:
           if (isDeadLoad(e, i)) {
@@ -315,6 +319,25 @@ class BlockEmitter implements NodeEmitter {
           this.jump(i);
       }
     }
+  }
+
+  /** Does the part of a rotation that falls to slot `i`; true: the instruction is done with. */
+  private rotation(i: number, { save, rotate }: Rotations): boolean {
+    const { e } = this;
+    const dst = e.slots.dst[i];
+    const kept = save.get(i);
+    if (kept !== undefined) {
+      e.getLow64(dst);
+      e.set(e.temp(`rotate${kept}`, I64));
+    }
+    const found = rotate.get(i);
+    if (found === undefined) return false;
+    e.get(e.temp(`rotate${found.temp}`, I64));
+    e.i64(found.count, 0);
+    e.op(OP_I64_ROTL);
+    e.set64(dst);
+    e.advance(i);
+    return true;
   }
 
   private loadImmediate(i: number): void {

@@ -87,6 +87,8 @@ export class Values {
   readonly origin: Int32Array = new Int32Array(REGS);
   /** ORIGIN_LOOKUP: distance from what the lookup returned. */
   readonly delta: Int32Array = new Int32Array(REGS);
+  /** Bit r: the low half of register r is not zero. */
+  nonzero = 0;
 
   constructor() {
     this.set(10, VALUE_FRAME, 0, 0);
@@ -97,6 +99,11 @@ export class Values {
     this.lo[reg] = lo;
     this.hi[reg] = hi;
     this.origin[reg] = ORIGIN_NONE;
+    this.nonzero &= ~(1 << reg);
+  }
+
+  isNonzero(reg: number): boolean {
+    return (this.nonzero & (1 << reg)) !== 0 || (this.kind[reg] === VALUE_CONST && this.lo[reg] !== 0);
   }
 
   setOrigin(reg: number, origin: number, delta: number): void {
@@ -128,6 +135,7 @@ export class BlockValues {
   readonly hi: Int32Array;
   readonly origin: Int32Array;
   readonly delta: Int32Array;
+  readonly nonzero: Uint16Array;
 
   constructor(blocks: number) {
     this.kind = new Uint8Array(blocks * REGS);
@@ -135,9 +143,11 @@ export class BlockValues {
     this.hi = new Int32Array(blocks * REGS);
     this.origin = new Int32Array(blocks * REGS);
     this.delta = new Int32Array(blocks * REGS);
+    this.nonzero = new Uint16Array(blocks).fill(0xffff);
   }
 
   read(block: number, into: Values): void {
+    into.nonzero = this.nonzero[block];
     for (let r = 0, at = block * REGS; r < REGS; r++, at++) {
       into.kind[r] = this.kind[at];
       into.lo[r] = this.lo[at];
@@ -159,7 +169,11 @@ export class BlockValues {
   /** Merges what arrives over an edge; registers that nobody reads are of no interest. */
   join(block: number, values: Values, live: number): boolean {
     const { kind, lo, hi, origin, delta } = this;
-    let changed = false;
+    let nonzero = values.nonzero & live;
+    for (let r = 0; r < 10; r++) if (live & (1 << r) && values.isNonzero(r)) nonzero |= 1 << r;
+    const stays = this.nonzero[block] & nonzero;
+    let changed = stays !== this.nonzero[block];
+    this.nonzero[block] = stays;
     for (let r = 0; r < REGS; r++) {
       const at = block * REGS + r;
       const old = kind[at];
@@ -242,11 +256,13 @@ export function advance(values: Values, slots: Slots, i: number, context: ValueC
   const src = slots.src[i];
   switch (op & 7) {
     case BPF_ALU64:
-      alu64(values, op, dst, src, slots.off[i], slots.imm[i], context);
+    case BPF_ALU: {
+      const nonzero = leavesNonzero(values, op, dst, src, slots.off[i], slots.imm[i]);
+      if ((op & 7) === BPF_ALU64) alu64(values, op, dst, src, slots.off[i], slots.imm[i], context);
+      else alu32(values, op, dst, src, slots.off[i], slots.imm[i]);
+      if (nonzero) values.nonzero |= 1 << dst;
       return;
-    case BPF_ALU:
-      alu32(values, op, dst, src, slots.off[i], slots.imm[i]);
-      return;
+    }
     case BPF_LD:
       if (op === LD_IMM64) {
         if (src === BPF_PSEUDO_FUNC) values.set(dst, VALUE_CONST, context.tableIndexAt(i), 0);
@@ -291,6 +307,21 @@ function load(values: Values, slots: Slots, i: number, context: ValueContext): v
 
 function isFrame(kind: number): boolean {
   return kind === VALUE_FRAME || kind === VALUE_FRAME_ANY;
+}
+
+/** Is the low half of what a MOV or OR leaves in dst known not to be zero? */
+function leavesNonzero(
+  values: Values,
+  op: number,
+  dst: number,
+  src: number,
+  off: number,
+  imm: number,
+): boolean {
+  const code = op & 0xf0;
+  if (code !== BPF_OR && !(code === BPF_MOV && off < 8)) return false;
+  const source = op & BPF_X ? values.isNonzero(src) : imm !== 0;
+  return source || (code === BPF_OR && values.isNonzero(dst));
 }
 
 function alu32(values: Values, op: number, dst: number, src: number, off: number, imm: number): void {
