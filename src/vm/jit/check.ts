@@ -10,6 +10,7 @@ import {
   OP_I32_GT_U,
   OP_I32_LOAD8_U,
   OP_I32_LT_U,
+  OP_I32_OR,
   OP_I32_SHR_U,
   OP_I32_SUB,
   OP_I64_LT_S,
@@ -19,6 +20,7 @@ import {
   VOID,
 } from "../wasm/opcodes.ts";
 import type { Emitter } from "./emitter.ts";
+import { accessSize } from "./frame.ts";
 import {
   ORIGIN_FRAME,
   ORIGIN_LOOKUP,
@@ -27,6 +29,9 @@ import {
   originIndex,
   originTag,
 } from "./values.ts";
+
+/** Most bytes from a granule's start of which one shadow byte can tell, less the 7 that an address may be above it. */
+const MAX_SHADOW_SPAN = 248;
 
 /** Stops the program with a fault at instruction `insn`; the address is in local `address` (-1: there is none). */
 export function emitFault(e: Emitter, fault: number, insn: number, address: number): void {
@@ -47,6 +52,11 @@ function emitAccessFault(e: Emitter, address: number, write: boolean, insn: numb
 
 /** May the `size` bytes at the offset in local `address` be accessed? One byte of the shadow tells (layout.ts). */
 export function emitCheck(e: Emitter, address: number, size: number, write: boolean, insn: number): void {
+  isBarred(e, address, size, write);
+  emitAccessFault(e, address, write, insn);
+}
+
+function isBarred(e: Emitter, address: number, size: number, write: boolean): void {
   e.get(address);
   e.i32(SHADOW_SHIFT);
   e.op(OP_I32_SHR_U);
@@ -57,7 +67,6 @@ export function emitCheck(e: Emitter, address: number, size: number, write: bool
   e.i32(size);
   e.op(OP_I32_ADD);
   e.op(OP_I32_LT_U);
-  emitAccessFault(e, address, write, insn);
 }
 
 /** Are the bytes of one value of `map`, from `offset` on, a program's to access? */
@@ -76,19 +85,23 @@ export function isInArray(e: Emitter, address: number, size: number, write: bool
   });
 }
 
+/** What a check is about: `size` bytes, `off` above register `base`, for the instruction at `insn`. */
+export interface Access {
+  readonly base: number;
+  readonly off: number;
+  readonly size: number;
+  readonly write: boolean;
+  readonly insn: number;
+  /** Other loads through the same register that this check covers too: [off, off + size) spans them all. */
+  readonly members: readonly number[];
+}
+
 /**
- * Checks an access to the offset in local `address`, off bytes above register `base`: by what is known of the
- * register's origin where that is cheaper than the shadow, which has the last word.
+ * Checks an access to the offset in local `address`, by what is known of its register's origin where that is cheaper
+ * than the shadow, which has the last word.
  */
-export function emitAccessCheck(
-  e: Emitter,
-  address: number,
-  base: number,
-  off: number,
-  size: number,
-  write: boolean,
-  insn: number,
-): void {
+export function emitAccessCheck(e: Emitter, address: number, access: Access): void {
+  const { base, off, size, write, insn } = access;
   const origin = e.values.origin[base];
   const index = originIndex(origin);
   const { maps } = e.plan.program.source;
@@ -108,36 +121,75 @@ export function emitAccessCheck(
       e.i32(maps[index].values);
       e.op(OP_I32_SUB);
       e.i32(maps[index].valueSize - size);
-      outsideWindow(e, address, size, write, insn);
+      e.op(OP_I32_GT_U);
+      orElseShadow(e, address, access);
       return;
     case ORIGIN_FRAME:
+      if (size > FRAME_SIZE) break;
       e.get(address);
       e.frameBase();
       e.op(OP_I32_SUB);
       e.i32(FRAME_SIZE - size);
-      outsideWindow(e, address, size, write, insn);
+      e.op(OP_I32_GT_U);
+      orElseShadow(e, address, access);
       return;
     case ORIGIN_SOURCE: {
       const window = e.facts.windows.get(index);
-      if (window === undefined || (write ? window.write : window.read) < size) break;
-      e.get(address);
-      e.get(windowLocal(e, index, write, "low"));
-      e.op(OP_I32_SUB);
-      e.get(windowLocal(e, index, write, "limit"));
-      outsideWindow(e, address, size, write, insn);
+      const unit = window === undefined ? 0 : write ? window.write : window.read;
+      if (unit === 0) break;
+      outsideWindow(e, address, 0, index, write);
+      if (size > unit) {
+        // Both ends lie in the window, and so does all between.
+        outsideWindow(e, address, size - unit, index, write);
+        e.op(OP_I32_OR);
+      }
+      orElseShadow(e, address, access);
       return;
     }
   }
-  emitCheck(e, address, size, write, insn);
+  emitShadowCheck(e, address, access);
 }
 
-/** On the stack: distance from the window's lower end, and the largest that it may be. */
-function outsideWindow(e: Emitter, address: number, size: number, write: boolean, insn: number): void {
+function outsideWindow(e: Emitter, address: number, distance: number, source: number, write: boolean): void {
+  e.get(address);
+  if (distance > 0) {
+    e.i32(distance);
+    e.op(OP_I32_ADD);
+  }
+  e.get(windowLocal(e, source, write, "low"));
+  e.op(OP_I32_SUB);
+  e.get(windowLocal(e, source, write, "limit"));
   e.op(OP_I32_GT_U);
+}
+
+/** On the stack: did the fast check fail? */
+function orElseShadow(e: Emitter, address: number, access: Access): void {
   e.op(OP_IF);
   e.op(VOID);
-  emitCheck(e, address, size, write, insn);
+  emitShadowCheck(e, address, access);
   e.op(OP_END);
+}
+
+/** One check for the whole span where a shadow byte can tell, then each by itself. */
+function emitShadowCheck(e: Emitter, address: number, access: Access): void {
+  const { base, size, write, insn, members } = access;
+  if (members.length === 0) {
+    emitCheck(e, address, size, write, insn);
+    return;
+  }
+  if (size <= MAX_SHADOW_SPAN) {
+    isBarred(e, address, size, write);
+    e.op(OP_IF);
+    e.op(VOID);
+  }
+  for (const member of members) {
+    e.get32(base);
+    e.i32(e.slots.off[member]);
+    e.op(OP_I32_ADD);
+    e.set(address);
+    emitCheck(e, address, accessSize(e.slots.op[member]), write, member);
+  }
+  if (size <= MAX_SHADOW_SPAN) e.op(OP_END);
 }
 
 function windowLocal(e: Emitter, source: number, write: boolean, end: string): number {

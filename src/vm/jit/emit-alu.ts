@@ -100,21 +100,21 @@ export function emitAlu(e: Emitter, i: number): void {
     return;
   }
   // A result that is known or relative to the frame costs nothing until it is used.
-  const kind = values.kind[dst];
-  const lo = values.lo[dst];
-  const hi = values.hi[dst];
+  const { before } = e;
+  before.copy(values, dst);
   e.advance(i);
-  const nextKind = values.kind[dst];
-  if (nextKind === VALUE_CONST || nextKind === VALUE_FRAME) {
+  const kind = values.kind[dst];
+  if (kind === VALUE_CONST || kind === VALUE_FRAME) {
     e.forget(dst);
     return;
   }
-  const nextLo = values.lo[dst];
-  const nextHi = values.hi[dst];
-  values.set(dst, kind, lo, hi);
+  // The operands are read as they were.
+  const { after } = e;
+  after.copy(values, dst);
+  values.copy(before, dst);
   if ((slots.op[i] & 7) === BPF_ALU64) alu64(e, i, demand);
   else alu32(e, i);
-  values.set(dst, nextKind, nextLo, nextHi);
+  values.copy(after, dst);
 }
 
 function alu32(e: Emitter, i: number): void {

@@ -101,19 +101,38 @@ function address(e: Emitter, base: number, off: number, size: number, write: boo
     e.op(OP_I32_ADD);
     return 0;
   }
-  const local = addressLocal(e);
-  if (values.isConst(base)) {
+  if (values.isConst(base) && isInArray(e, values.lo[base] + off, size, write)) {
     e.i32(values.lo[base] + off);
-    if (isInArray(e, values.lo[base] + off, size, write)) return 0;
-  } else {
+    return 0;
+  }
+  if (!write && e.covered.has(insn)) {
     e.get32(base);
-    if (off !== 0) {
-      e.i32(off);
-      e.op(OP_I32_ADD);
-    }
+    if (off >= 0) return off;
+    e.i32(off);
+    e.op(OP_I32_ADD);
+    return 0;
+  }
+  const local = addressLocal(e);
+  const group = write ? undefined : e.groups.get(insn);
+  const from = group === undefined ? off : group.min;
+  e.get32(base);
+  if (from !== 0) {
+    e.i32(from);
+    e.op(OP_I32_ADD);
   }
   e.set(local);
-  emitAccessCheck(e, local, base, off, size, write, insn);
+  if (group === undefined) emitAccessCheck(e, local, { base, off, size, write, insn, members: [] });
+  else {
+    const { min, end, members } = group;
+    for (const member of members) e.covered.add(member);
+    emitAccessCheck(e, local, { base, off: min, size: end - min, write, insn, members });
+    // The check may have left another address in the local.
+    e.get32(base);
+    if (off >= 0) return off;
+    e.i32(off);
+    e.op(OP_I32_ADD);
+    return 0;
+  }
   e.get(local);
   return 0;
 }

@@ -24,6 +24,7 @@ import {
 import type { CallSites } from "./calls.ts";
 import type { Demand } from "./demand.ts";
 import type { FrameSlots } from "./frame.ts";
+import { type Groups, NO_GROUPS } from "./groups.ts";
 import type { ModulePlan } from "./plan.ts";
 import type { BpfFunction } from "./program.ts";
 import { advance, type BlockValues, VALUE_CONST, VALUE_FRAME, Values } from "./values.ts";
@@ -93,6 +94,13 @@ export class Emitter {
   readonly facts: FunctionFacts;
   readonly part: boolean;
   readonly values: Values = new Values();
+  /** Scratch: what is known of one register before and after an instruction. */
+  readonly before: Values = new Values();
+  readonly after: Values = new Values();
+  /** Checked mode: loads of the current block that share a check. */
+  groups: Groups = NO_GROUPS;
+  /** Loads that a check emitted before covers. */
+  readonly covered: Set<number> = new Set();
   has64 = 0;
   has32 = 0;
   zext = 0;

@@ -48,6 +48,7 @@ import { emitCondition } from "./emit-jump.ts";
 import { emitAtomic, emitLoad, emitStore, isDeadLoad } from "./emit-memory.ts";
 import { emitPacketLoad } from "./emit-packet.ts";
 import { Emitter, type FunctionFacts } from "./emitter.ts";
+import { findGroups } from "./groups.ts";
 import type { ModulePlan } from "./plan.ts";
 import { CALL, CALLX, EXIT, isConditional, LD_IMM64 } from "./program.ts";
 import { findRotations, type Rotations } from "./rotate.ts";
@@ -285,6 +286,13 @@ class BlockEmitter implements NodeEmitter {
     const { fn } = e.facts;
     const { op } = e.slots;
     const rotations = findRotations(e.slots, fn.first[block], fn.last[block]);
+    if (e.plan.checked)
+      e.groups = findGroups(
+        e.slots,
+        fn.first[block],
+        fn.last[block],
+        (i) => e.slots.dst[i] === 10 && e.slots.off[i] < 0,
+      );
     for (let i = fn.first[block]; i < fn.last[block]; i++) {
       const code = op[i];
       switch (code & 7) {

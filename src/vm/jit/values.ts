@@ -106,6 +106,16 @@ export class Values {
     return (this.nonzero & (1 << reg)) !== 0 || (this.kind[reg] === VALUE_CONST && this.lo[reg] !== 0);
   }
 
+  /** Takes all that `from` knows of one register. */
+  copy(from: Values, reg: number): void {
+    this.kind[reg] = from.kind[reg];
+    this.lo[reg] = from.lo[reg];
+    this.hi[reg] = from.hi[reg];
+    this.origin[reg] = from.origin[reg];
+    this.delta[reg] = from.delta[reg];
+    this.nonzero = (this.nonzero & ~(1 << reg)) | (from.nonzero & (1 << reg));
+  }
+
   setOrigin(reg: number, origin: number, delta: number): void {
     this.origin[reg] = origin;
     this.delta[reg] = delta;
