@@ -40,9 +40,9 @@ describe("tsbpf", { concurrent: false }, () => {
     [
       "nothing to do",
       ["filter"],
-      1,
+      2,
       /^$/,
-      /^tsbpf: standard input: no classic BPF here: expected what `tcpdump -ddd` prints\n$/,
+      /^tsbpf: nothing to do: give --pcap FILE to run the filter, or --dump to print it\n$/,
     ],
   ])("%s", async (_, args, status, stdout, stderr) => {
     const got = await run(args);

@@ -1,9 +1,18 @@
-/** Runs the command line as a user does: a process of its own, its streams and its exit status. */
+/** Runs the command line as a user does: the bundle, a process of its own, its streams and its exit status. */
 import { spawn } from "node:child_process";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "tsdown";
+import { afterAll } from "vitest";
 
-const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
-const TSX = import.meta.resolve("tsx");
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const dir = mkdtempSync(join(tmpdir(), "tsbpf-bundle-"));
+afterAll(() => rmSync(dir, { recursive: true }));
+copyFileSync(join(root, "package.json"), join(dir, "package.json"));
+await build({ cwd: root, outDir: join(dir, "dist"), logLevel: "silent" });
+const MAIN = join(dir, "dist/cli.mjs");
 
 export interface Finished {
   readonly status: number | null;
@@ -22,7 +31,7 @@ export interface Options {
 
 export function tsbpf(args: readonly string[], options: Options = {}): Promise<Finished> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ["--import", TSX, MAIN, ...args], {
+    const child = spawn(process.execPath, [MAIN, ...args], {
       stdio: "pipe",
       cwd: options.cwd,
       env: { ...process.env, NO_COLOR: "1" },
