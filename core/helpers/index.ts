@@ -1,5 +1,13 @@
 export { bpf_loop } from "./loop";
-export { bpf_probe_read, bpf_probe_read_str, bpf_strncmp } from "./memory";
+export {
+  bpf_probe_read,
+  bpf_probe_read_kernel,
+  bpf_probe_read_kernel_str,
+  bpf_probe_read_str,
+  bpf_probe_read_user,
+  bpf_probe_read_user_str,
+  bpf_strncmp,
+} from "./memory";
 export { bpf_get_numa_node_id, bpf_get_prandom_u32, bpf_get_smp_processor_id } from "./random";
 export { bpf_redirect, bpf_redirect_neigh, bpf_redirect_peer } from "./redirect";
 export {

@@ -5,8 +5,8 @@ import { EINVAL } from "../uapi/index.ts";
 export interface FormatMemory {
   /** `size` bytes at a pointer, or undefined where the program's kernel cannot read. */
   bytes(pointer: bigint, size: number): Uint8Array | undefined;
-  /** A zero-terminated string, or undefined. */
-  text(pointer: bigint, limit: number): Uint8Array | undefined;
+  /** A zero-terminated string of kernel or user memory, or undefined. */
+  text(pointer: bigint, limit: number, user: boolean): Uint8Array | undefined;
 }
 
 interface Spec {
@@ -51,12 +51,14 @@ function ipv6(bytes: Uint8Array, colons: boolean): string {
 
 /**
  * The bytes that the format makes of the arguments, without a closing zero; or a negative errno. `format` ends before
- * its zero. Addresses print in full: an embedded kernel has nothing to hide.
+ * its zero. Addresses print in full: an embedded kernel has nothing to hide. The result may exceed `room`, the bytes
+ * that the caller can take: it is cut by the caller, who wants to know the whole length.
  */
 export function bprintf(
   format: Uint8Array,
   args: readonly bigint[],
   memory: FormatMemory,
+  room: number,
 ): Uint8Array | number {
   const out: number[] = [];
   let used = 0;
@@ -94,7 +96,7 @@ export function bprintf(
       if ((kind === "k" || kind === "u") && char(i + 2) === "s") {
         i += 2;
         if (!ends(format[i + 1])) return -EINVAL;
-        out.push(...pad([...(memory.text(arg, MAX_STRING) ?? [])], spec));
+        out.push(...pad([...(memory.text(arg, MAX_STRING, kind === "u") ?? [])], spec));
       } else if (ends(format[i + 1]) || kind === "K" || kind === "x") {
         if (!ends(format[i + 1])) i++;
         const digits = arg.toString(16);
@@ -106,6 +108,8 @@ export function bprintf(
       } else if ((kind === "i" || kind === "I") && (char(i + 2) === "4" || char(i + 2) === "6")) {
         i += 2;
         const size = char(i) === "4" ? 4 : 16;
+        // bstr_printf() does not even count an address that begins behind the buffer's end.
+        if (out.length >= room) continue;
         const bytes = memory.bytes(arg, size) ?? new Uint8Array(size);
         if (size === 16) out.push(...ascii(ipv6(bytes, kind === "I")));
         else
@@ -117,7 +121,7 @@ export function bprintf(
     }
     if (char(i) === "s") {
       if (!ends(format[i + 1])) return -EINVAL;
-      out.push(...pad([...(memory.text(arg, MAX_STRING) ?? [])], spec));
+      out.push(...pad([...(memory.text(arg, MAX_STRING, false) ?? [])], spec));
       continue;
     }
     if (char(i) === "c") {

@@ -34,6 +34,10 @@ const CORE: readonly string[] = [
   "bpf_strncmp",
   "bpf_probe_read",
   "bpf_probe_read_str",
+  "bpf_probe_read_kernel",
+  "bpf_probe_read_kernel_str",
+  "bpf_probe_read_user",
+  "bpf_probe_read_user_str",
   "bpf_skb_store_bytes",
   "bpf_skb_load_bytes",
   "bpf_skb_load_bytes_relative",
@@ -64,11 +68,7 @@ const CORE: readonly string[] = [
 
 /** Helpers that are another one under a second name. */
 const ALIASES: Readonly<Record<string, string>> = {
-  bpf_probe_read_user: "bpf_probe_read",
-  bpf_probe_read_kernel: "bpf_probe_read",
-  bpf_copy_from_user: "bpf_probe_read",
-  bpf_probe_read_user_str: "bpf_probe_read_str",
-  bpf_probe_read_kernel_str: "bpf_probe_read_str",
+  bpf_copy_from_user: "bpf_probe_read_user",
 };
 
 const CALLS_BACK: ReadonlySet<string> = new Set(["bpf_loop", "bpf_for_each_map_elem"]);

@@ -7,7 +7,7 @@ import type { CallFrame, HelperHost } from "./host.ts";
 const MAX_BPRINTF_VARARGS = 12;
 const MAX_BPRINTF_BUF = 1024;
 
-/** What %s and %pI4 may read: the same bytes as the program. */
+/** What %s and %pI4 may read: the same bytes as the program. User memory is what has no high half (core/helpers/memory.ts). */
 export function formatMemory(space: AddressSpace): FormatMemory {
   const offset = (pointer: bigint): number | undefined => {
     const high = Number(pointer >> 32n);
@@ -18,8 +18,8 @@ export function formatMemory(space: AddressSpace): FormatMemory {
       const at = offset(pointer);
       return at !== undefined && space.canRead(at, size) ? space.u8.slice(at, at + size) : undefined;
     },
-    text(pointer, limit) {
-      const start = offset(pointer);
+    text(pointer, limit, user) {
+      const start = user && pointer >> 32n !== 0n ? undefined : offset(pointer);
       if (start === undefined || !space.canRead(start, 1)) return undefined;
       let end = start;
       while (end - start < limit - 1 && space.canRead(end, 1) && space.u8[end] !== 0) end++;
@@ -34,7 +34,7 @@ function print(host: HelperHost, frame: CallFrame, args: readonly bigint[]): num
   const at = frame.readable(1, frame.u32(2));
   const end = frame.space.u8.subarray(at, at + frame.u32(2)).indexOf(0);
   if (end < 0) return -EINVAL;
-  const text = bprintf(frame.space.u8.slice(at, at + end), args, formatMemory(frame.space));
+  const text = bprintf(frame.space.u8.slice(at, at + end), args, formatMemory(frame.space), MAX_BPRINTF_BUF);
   if (typeof text === "number") return text;
   host.trace(decoder.decode(text.subarray(0, MAX_BPRINTF_BUF - 1)));
   return text.length;
@@ -64,7 +64,7 @@ export function snprintf(_host: HelperHost, frame: CallFrame): number | bigint {
   const to = frame.writable(1, size);
   const args = varargs(frame, 4);
   if (args === undefined) return -EINVAL;
-  const text = bprintf(frame.string(3, 1 << 20), args, formatMemory(frame.space));
+  const text = bprintf(frame.string(3, 1 << 20), args, formatMemory(frame.space), size);
   if (typeof text === "number") return text;
   if (size !== 0) {
     const kept = text.subarray(0, size - 1);
