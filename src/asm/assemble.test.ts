@@ -13,8 +13,8 @@ import {
 } from "../uapi/index.ts";
 import { type AssembleOptions, assemble } from "./assemble.ts";
 import * as b from "./build.ts";
-import { encode } from "./codec.ts";
-import { disassemble } from "./disassemble.ts";
+import { decodeSlots, encode } from "./codec.ts";
+import { disassemble, kernelInsnText } from "./disassemble.ts";
 
 const hex = (bytes: Uint8Array): string =>
   (Buffer.from(bytes).toString("hex").match(/.{16}/g) ?? []).join(" ");
@@ -152,6 +152,19 @@ describe("disassemble and assemble again", () => {
       "
     `);
     expect(hex(assemble(text, { dialect: "kernel" }).bytes)).toBe(hex(program));
+  });
+});
+
+describe("the kernel's text of what it refuses", () => {
+  it.each<[ReturnType<typeof b.raw>, string]>([
+    [b.be(8, 1), "(dc) r1 = be8 r1"],
+    [b.movsx32(32, 1, 2), "(bc) w1 = (s32)w2"],
+    [b.raw(0x85, 0, 3, 0, 1), "(85) call unknown#1"],
+    [b.atomic(BPF_DW, 0x30, 1, 2, 0), "BUG_db"],
+    [b.raw(0x07, 1, 2, 3, 4), "(07) r1 += 4"],
+    [b.raw(0xe1), "BUG_ldx_e1"],
+  ])("%o", (insn, text) => {
+    expect(kernelInsnText(decodeSlots(encode([insn])), 0)).toBe(text);
   });
 });
 

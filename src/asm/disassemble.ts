@@ -79,7 +79,9 @@ function kernelField(f: TemplateField, s: Slots, i: number, names: KernelNames):
     case "hi":
       return String(s.imm[i + 1]!);
     case "name":
-      return (imm >= 0 ? HELPER_PROTOS[imm]?.name : undefined) ?? names.call?.(s, i) ?? "unknown";
+      return (
+        (imm >= 0 && s.src[i] === 0 ? HELPER_PROTOS[imm]?.name : undefined) ?? names.call?.(s, i) ?? "unknown"
+      );
     case "kfunc":
       return names.call?.(s, i) ?? "kernel-function";
     case "fdidx":
@@ -172,8 +174,9 @@ function nearestRow(s: Slots, i: number): InsnRow | undefined {
 }
 
 /**
- * The instruction at slot `i` exactly as print_bpf_insn of the kernel writes it to the verifier's log, valid or not
- * (no index, no line break).
+ * The instruction at slot `i` exactly as print_bpf_insn of the kernel writes it to the verifier's log (no index, no line
+ * break), reserved fields in use or not. Unknown opcodes, which the kernel refuses before it prints anything, get a
+ * text of the same style.
  */
 export function kernelInsnText(s: Slots, i: number, names: KernelNames = {}): string {
   const op = s.op[i]!;
@@ -184,6 +187,11 @@ export function kernelInsnText(s: Slots, i: number, names: KernelNames = {}): st
     if (cls <= 3) return `BUG_${["ld_", "ldx_", "st_", ""][cls]}${code}`;
     return `(${code}) ${CLASS_NAMES[cls]}`;
   }
-  if ((row.kind === "atomic" || row.kind === "acquire") && row.imm !== s.imm[i]) return `BUG_${code}`;
+  const { kind } = row;
+  const dst = s.dst[i]!;
+  // What the kernel prints of fields that it is about to refuse.
+  if (kind === "end") return `(${code}) r${dst} = ${row.name.replace(/\d+$/, "")}${s.imm[i]} r${dst}`;
+  if (row.name === "mov32_reg" && s.off[i] === 32) return `(${code}) w${dst} = (s32)w${s.src[i]}`;
+  if ((kind === "atomic" || kind === "acquire") && row.imm !== s.imm[i]) return `BUG_${code}`;
   return printKernel(templatesOf("kernel").get(row)![0]!, s, i, names);
 }
