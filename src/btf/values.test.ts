@@ -122,11 +122,11 @@ describe("values", () => {
     const rows: TypeRow[] = [{ kind: "INT", name: "c", word: 1, rest: [8] }];
     for (let i = 1; i < 40; i++)
       rows.push({ kind: "UNION", name: `u${i}`, vlen: 2, word: 1, rest: ["a", i, 0, "b", i, 0] });
-    const start = performance.now();
+    const start = process.cpuUsage();
     expect(() => formatValue(parseBtf(btfBlob(rows)), 40, new Uint8Array(1))).toThrow(
       /more than 100016 values/,
     );
-    expect(performance.now() - start).toBeLessThan(1_000);
+    expect(process.cpuUsage(start).user / 1000).toBeLessThan(1_000);
     const self = parseBtf(btfBlob([{ kind: "STRUCT", name: "s", vlen: 1, word: 8, rest: ["s", 1, 0] }]));
     expect(() => formatValue(self, 1, new Uint8Array(8))).toThrow(/nest deeper than 64/);
     expect(() => parseValue(self, 1, {})).not.toThrow();

@@ -125,10 +125,10 @@ describe("parseElf", () => {
 
   test("100 MB of garbage fail at once", () => {
     const bytes = new Uint8Array(100_000_000).fill(0xa5);
-    const start = performance.now();
+    const start = process.cpuUsage();
     expect(() => parseElf(bytes)).toThrow(ElfError);
     bytes.set(sample().subarray(0, 64));
     expect(() => parseElf(bytes)).toThrow(ElfError);
-    expect(performance.now() - start).toBeLessThan(500);
+    expect(process.cpuUsage(start).user / 1000).toBeLessThan(500);
   });
 });
