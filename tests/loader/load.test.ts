@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
+import type { Backend } from "../../src/backend/index.ts";
 import { BackendError, LoadError, UnsupportedError, VerifierRejection } from "../../src/diag/index.ts";
+import { Kernel } from "../../src/kernel/index.ts";
 import { LinuxBackend } from "../../src/linux/index.ts";
 import { BpfObject } from "../../src/loader/index.ts";
 import * as uapi from "../../src/uapi/index.ts";
@@ -157,20 +159,34 @@ struct ops my_ops SEC(".struct_ops.link") = { .init = (void *)init, .flags = 3 }
     });
   });
 
+  // One object, two kernels.
   const linux = want("clang-19", "bpf");
-  it.skipIf(linux.skip)(linux.title("the running kernel takes the same object"), async () => {
-    const backend = await LinuxBackend.open();
-    const object = BpfObject.open(compileC(SOURCE), { name: "load" });
-    object.globals.set("limit", 5);
-    using loaded = object.load(backend);
-    expect(loaded.btfFd).toBeGreaterThan(0);
-    const run = loaded.programs["entry"]!.testRun({ data_in: new Uint8Array(64), repeat: 1 });
-    // The tail call adds `limit` to `hits` and returns it.
-    expect([run.err, run.retval, loaded.globals.get("hits")]).toEqual([0, 5, 5]);
-    const key = { src: 1, port: 2, proto: 3 };
-    loaded.maps["flows"]!.update(key, { packets: 1n, last: "DENY", tag: "x" });
-    expect(loaded.maps["flows"]!.lookup(key)).toEqual({ packets: 1n, last: "DENY", tag: "x" });
-    expect([...loaded.maps["flows"]!.keys()]).toEqual([{ ...key, pad: 0 }]);
-    expect(loaded.programs["entry"]!.info().name).toBe("entry");
-  });
+  const kernels: [string, { skip: boolean; title(text: string): string }, () => Promise<Backend>][] = [
+    ["the embedded kernel", w, async () => new Kernel()],
+    ["the running kernel", linux, () => LinuxBackend.open()],
+  ];
+  for (const [name, need, make] of kernels)
+    it.skipIf(need.skip)(need.title(`runs on ${name}`), async () => {
+      const backend = await make();
+      const object = BpfObject.open(compileC(SOURCE), { name: "load" });
+      object.globals.set("limit", 5);
+      using loaded = object.load(backend);
+      expect(loaded.btfFd).toBeGreaterThan(0);
+      const run = loaded.programs["entry"]!.testRun({ data_in: new Uint8Array(64), repeat: 1 });
+      // The tail call adds `limit` to `hits` and returns it.
+      expect([run.err, run.retval, loaded.globals.get("hits")]).toEqual([0, 5, 5]);
+      const { flows, percpu, queue } = loaded.maps;
+      const key = { src: 1, port: 2, proto: 3 };
+      flows!.update(key, { packets: 1n, last: "DENY", tag: "x" });
+      expect(flows!.lookup(key)).toEqual({ packets: 1n, last: "DENY", tag: "x" });
+      expect([...flows!.keys()]).toEqual([{ ...key, pad: 0 }]);
+      percpu!.update(1, 3);
+      expect(percpu!.lookup(1)).toEqual(Array(backend.possibleCpus).fill(3n));
+      queue!.push(77);
+      expect([queue!.pop(), queue!.pop()]).toEqual([77, undefined]);
+      expect(() => flows!.update(key, { packets: 2n }, uapi.BPF_NOEXIST)).toThrow(
+        "map 'flows', update: EEXIST",
+      );
+      expect(loaded.programs["entry"]!.info().name).toBe("entry");
+    });
 });
