@@ -66,7 +66,7 @@ export function mapRows(loaded: LoadedObject, map: LiveMap): MapRows {
 }
 
 /** `percpu_array` for BPF_MAP_TYPE_PERCPU_ARRAY. */
-export function mapTypeName(type: number): string {
+function mapTypeName(type: number): string {
   return (bpf_map_type_names[type] ?? `type_${type}`).replace("BPF_MAP_TYPE_", "").toLowerCase();
 }
 
@@ -80,7 +80,7 @@ export function formatMap(rows: MapRows): string {
 }
 
 /** One line: `{packets: 3, bytes: 180}`; bytes as hex. */
-export function formatValue(value: BtfValue): string {
+function formatValue(value: BtfValue): string {
   if (value instanceof Uint8Array) return hexBytes(value);
   if (Array.isArray(value)) return `[${value.map(formatValue).join(", ")}]`;
   if (typeof value === "string") return JSON.stringify(value);

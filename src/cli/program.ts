@@ -15,7 +15,7 @@ const OK = 0;
 const FAILED = 1;
 const USAGE = 2;
 
-export function buildProgram(): Command {
+function buildProgram(): Command {
   const program = new Command("tsbpf")
     .description("The BPF programming environment: run and inspect BPF programs anywhere.")
     .version(VERSION, "-V, --version")

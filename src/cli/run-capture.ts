@@ -70,10 +70,3 @@ export class CaptureRun {
     onPacket?.(packet, verdict);
   }
 }
-
-/** Runs over all of `packets` and returns the counters. */
-export function runCapture(packets: Iterable<CapturedPacket>, options: CaptureRunOptions): CaptureRun {
-  const run = new CaptureRun(options);
-  for (const packet of packets) run.packet(packet);
-  return run;
-}

@@ -35,13 +35,13 @@ import {
 } from "../../uapi/index.ts";
 
 export const BPF_RET = 0x06;
-export const BPF_MISC = 0x07;
-export const BPF_LEN = 0x80;
-export const BPF_MSH = 0xa0;
+const BPF_MISC = 0x07;
+const BPF_LEN = 0x80;
+const BPF_MSH = 0xa0;
 /** Source of RET. */
-export const BPF_A = 0x10;
-export const BPF_TAX = 0x00;
-export const BPF_TXA = 0x80;
+const BPF_A = 0x10;
+const BPF_TAX = 0x00;
+const BPF_TXA = 0x80;
 /** Words of scratch memory. */
 export const BPF_MEMWORDS = 16;
 
@@ -80,8 +80,8 @@ export interface ClassicInsn {
   readonly k: number;
 }
 
-export type AluOp = "add" | "sub" | "mul" | "div" | "mod" | "and" | "or" | "xor" | "lsh" | "rsh" | "neg";
-export type JumpOp = "jeq" | "jgt" | "jge" | "jset";
+type AluOp = "add" | "sub" | "mul" | "div" | "mod" | "and" | "or" | "xor" | "lsh" | "rsh" | "neg";
+type JumpOp = "jeq" | "jgt" | "jge" | "jset";
 
 /** What an opcode does. `size` is in bytes; `source` is the operand's: the constant K or the register X. */
 export type ClassicForm =
