@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { LinuxBackend } from "../src/linux/index.ts";
 import { AddressSpace, createJit, type LoadedProgram } from "../src/vm/index.ts";
+import { measureInterp } from "./interp.ts";
 import { geometricMean, median, timeCalls } from "./measure.ts";
 import {
   type BenchProgram,
@@ -88,10 +89,11 @@ export async function run(args: readonly string[]): Promise<void> {
   const ratio = (a: string, b: string): string =>
     geometricMean(rows.map(({ ns }) => ns[a] / ns[b])).toFixed(2);
   const latency = firstCalls();
-  if (json) console.log(JSON.stringify({ empty, rows, latency }));
+  const interp = measureInterp();
+  if (json) console.log(JSON.stringify({ empty, rows, latency, interp }));
   console.log(
     `bench jit: unchecked/kernel ${ratio("unchecked", "kernel")}, unchecked/native ${ratio("unchecked", "native")}, ` +
-      `checked/kernel ${ratio("checked", "kernel")}, interp - ns/insn, empty call ${empty["unchecked"].toFixed(1)} ns, ` +
+      `checked/kernel ${ratio("checked", "kernel")}, interp ${interp.toFixed(2)} ns/insn, empty call ${empty["unchecked"].toFixed(1)} ns, ` +
       `first call cold ${latency.cold.toFixed(1)} ms, warm ${latency.warm.toFixed(1)} ms, ` +
       `100k ${latency.large.toFixed(0)} ms`,
   );

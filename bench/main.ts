@@ -1,5 +1,6 @@
 // `npm run bench -- NAME`: runs bench/NAME.ts.
 const benches: Readonly<Record<string, () => Promise<{ run(args: readonly string[]): Promise<void> }>>> = {
+  interp: () => import("./interp.ts"),
   jit: () => import("./jit.ts"),
   maps: () => import("./maps.ts"),
 };

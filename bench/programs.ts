@@ -184,17 +184,7 @@ export function loadIntoEngine(
     insns,
     maps: [...maps.values()],
     mode,
-    helper: (id) =>
-      id !== 1
-        ? undefined
-        : {
-            kind: "js",
-            name: "bpf_map_lookup_elem",
-            nargs: 2,
-            fn: () => {
-              throw new Error("array lookups are inline");
-            },
-          },
+    helper: (id) => (id === 1 ? { kind: "core", name: "bpf_map_lookup_elem", nargs: 2 } : undefined),
     kfunc: () => undefined,
   });
 }

@@ -24,11 +24,3 @@ export function init(size: u32): void {
   shadowWrite = SHADOW_BASE + (size >>> SHADOW_SHIFT);
   heapBase = shadowWrite + (size >>> SHADOW_SHIFT);
 }
-
-export function heap_base(): u32 {
-  return heapBase;
-}
-
-export function shadow_write(): u32 {
-  return shadowWrite;
-}

@@ -1,6 +1,6 @@
 // The core module: what must run inside Wasm beside the jitted code. One export list; each family has its folder.
 export { alloc, allocated_blocks, allocated_bytes, block_size, release } from "./alloc";
-export { heap_base, init, shadow_write } from "./env";
+export { init } from "./env";
 export * from "./helpers/index";
 export { interp_register } from "./interp/directory";
 export { interp_enter, interp_run, interp_start, interp_step } from "./interp/run";
