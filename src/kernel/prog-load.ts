@@ -2,10 +2,10 @@
 // (resolve_pseudo_ldimm64) and which helpers the program may call (check_helper_call).
 import { validate } from "../asm/index.ts";
 import type { ProgLoadAttr } from "../backend/index.ts";
-import { InvalidProgramError, LoadError } from "../diag/index.ts";
+import { InvalidProgramError, LoadError, ProgramFault } from "../diag/index.ts";
 import { ProgArrayMap } from "../maps/index.ts";
 import * as uapi from "../uapi/index.ts";
-import { type HelperBinding, POINTER_HIGH, type VmMap, type VmProgram } from "../vm/index.ts";
+import { FAULT_INSN, type HelperBinding, POINTER_HIGH, type VmMap, type VmProgram } from "../vm/index.ts";
 import type { BtfObject } from "./btf-object.ts";
 import { isGplCompatible } from "./license.ts";
 import type { MapObject } from "./map-object.ts";
@@ -298,7 +298,7 @@ function load(host: LoadHost, attr: ProgLoadAttr, held: KernelObject[]): Program
     insns,
     maps: vmMaps,
     mode: host.mode,
-    helper: (id) => host.helper(id, progType.type) ?? unreachable(id),
+    helper: (id) => host.helper(id, progType.type) ?? UNREACHABLE,
     kfunc: () => undefined,
   });
   return program;
@@ -329,14 +329,16 @@ function disarm(insns: Uint8Array): void {
   }
 }
 
-/** Stands for a helper that only code which cannot be reached would call. */
-function unreachable(id: number): HelperBinding {
-  return {
-    kind: "js",
-    name: `helper ${id}`,
-    nargs: 0,
-    fn: () => {
-      throw new InvalidProgramError(`call of helper ${id}, which this program may not call`, 0);
-    },
-  };
-}
+/** Stands for all that only code which no path comes to may name. */
+const UNREACHABLE: HelperBinding = {
+  kind: "js",
+  name: "unreachable",
+  nargs: 0,
+  fn: () => {
+    throw new ProgramFault("an instruction that no kernel lets a program come to", {
+      fault: FAULT_INSN,
+      insn: -1,
+      address: 0n,
+    });
+  },
+};
