@@ -212,11 +212,11 @@ export function emitWindow(e: Emitter, source: number, reg: number): void {
   }
 }
 
-/** One round of a loop off the budget. */
-export function emitBudget(e: Emitter, insn: number): void {
+/** `rounds` of a loop off the budget. */
+export function emitBudget(e: Emitter, rounds: number, insn: number): void {
   const budget = e.budget;
   e.get(budget);
-  e.i64(1, 0);
+  e.i64(rounds | 0, Math.floor(rounds / 2 ** 32));
   e.op(OP_I64_SUB);
   e.tee(budget);
   e.i64(0, 0);

@@ -65,6 +65,7 @@ import {
 } from "./shape.ts";
 import { LABEL_BITS, MAX_PART, partShapes, wholeShape } from "./split.ts";
 import { type NodeEmitter, structure } from "./structure.ts";
+import { maxTrips } from "./trips.ts";
 
 /** Parameter that carries the label into a part. */
 const LABEL_PARAM = 1;
@@ -181,6 +182,8 @@ class BlockEmitter implements NodeEmitter {
   private readonly has64: number[] = [];
   private readonly has32: number[] = [];
   private readonly zext: number[] = [];
+  /** Headers of loops whose rounds were paid for when they were entered. */
+  private readonly paid = new Set<number>();
 
   constructor(e: Emitter, layout: Layout) {
     this.e = e;
@@ -241,11 +244,23 @@ class BlockEmitter implements NodeEmitter {
     e.get(layout.shape.kind[node] === NODE_ENTRY ? LABEL_PARAM : e.temp("label", I32));
   }
 
-  loopHead(node: number): void {
+  beforeLoop(node: number): void {
     const { e, layout } = this;
     if (!e.plan.checked) return;
-    const block = layout.shape.block[node];
-    emitBudget(e, block >= 0 ? e.facts.fn.first[block] : e.facts.fn.start);
+    const trips = maxTrips(layout, node, e.slots, e.facts, e.plan);
+    if (trips === undefined) return;
+    this.paid.add(node);
+    emitBudget(e, trips, this.loopInsn(node));
+  }
+
+  loopHead(node: number): void {
+    if (this.e.plan.checked && !this.paid.has(node)) emitBudget(this.e, 1, this.loopInsn(node));
+  }
+
+  private loopInsn(node: number): number {
+    const { fn } = this.e.facts;
+    const block = this.layout.shape.block[node];
+    return block >= 0 ? fn.first[block] : fn.start;
   }
 
   private load(block: number): void {

@@ -214,6 +214,42 @@ describe.each(MODES)("instructions, %s", (mode) => {
     batch.check(mode);
   });
 
+  it("rotations", () => {
+    const batch = new Batch();
+    const [left, right] = [uapi.BPF_LSH, uapi.BPF_RSH];
+    for (const a of VALUES)
+      for (const k of [1, 13, 32, 63])
+        for (const join of [uapi.BPF_OR, uapi.BPF_XOR, uapi.BPF_ADD]) {
+          const want = BigInt.asUintN(64, a << BigInt(k)) | (a >> BigInt(64 - k));
+          const one = [
+            asm.mov64Reg(4, 2),
+            asm.alu64Imm(right, 4, 64 - k),
+            asm.alu64Imm(left, 2, k),
+            asm.alu64Reg(join, 2, 4),
+          ];
+          batch.add(`rotate ${k} ${a}`, a, 0n, one, want);
+          batch.add(`rotate low ${k} ${a}`, a, 0n, [...one, asm.mov32Reg(2, 2)], BigInt.asUintN(32, want));
+          // The value lives on in a third register, and a second rotation begins before the first one ends.
+          const two = [
+            asm.mov64Reg(4, 2),
+            asm.mov64Reg(5, 3),
+            asm.mov64Reg(0, 2),
+            asm.alu64Imm(left, 4, k),
+            asm.alu64Imm(left, 5, 64 - k),
+            asm.alu64Imm(right, 2, 64 - k),
+            asm.alu64Imm(right, 3, k),
+            asm.alu64Reg(join, 3, 5),
+            asm.alu64Reg(join, 2, 4),
+            asm.alu64Reg(uapi.BPF_SUB, 2, 3),
+            asm.alu64Reg(uapi.BPF_SUB, 2, 0),
+          ];
+          const b = 0xfedcba9876543210n;
+          const other = BigInt.asUintN(64, b << BigInt(64 - k)) | (b >> BigInt(k));
+          batch.add(`rotate two ${k} ${a}`, a, b, two, BigInt.asUintN(64, want - other - a));
+        }
+    batch.check(mode);
+  });
+
   it("conditional jumps", () => {
     const batch = new Batch();
     const codes = [0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0xa0, 0xb0, 0xc0, 0xd0];
@@ -587,7 +623,13 @@ describe("faults of the checked mode", () => {
         1,
         ctx - 1,
       ],
-      ["above the frame", [asm.stMem(uapi.BPF_DW, 10, 0x5000, 0)], FAULT_WRITE, 0, -1],
+      [
+        "above the stacks",
+        [asm.mov64Reg(2, 10), asm.alu64Imm(uapi.BPF_ADD, 2, 1 << 20), asm.stMem(uapi.BPF_DW, 2, 0, 0)],
+        FAULT_WRITE,
+        2,
+        -1,
+      ],
     ];
     for (const [name, insns, code, insn, address] of cases) {
       const error = fault([...insns, asm.mov64Imm(0, 0), asm.raw(0x95)]);
@@ -627,6 +669,63 @@ describe("faults of the checked mode", () => {
       asm.raw(0x95),
     ];
     expect(fault(crossed).fault).toBe(FAULT_BUDGET);
+  });
+
+  it("loops that pay on entry", () => {
+    // r0 counts rounds of "for (r2 = from; r2 != 1000; r2 += step)" and of its relatives.
+    const loop = (from: number, step: number, code: number, limit: number): asm.Insn[] => [
+      asm.mov64Imm(0, 0),
+      asm.mov64Imm(2, from),
+      asm.alu64Imm(uapi.BPF_ADD, 0, 1),
+      asm.alu64Imm(uapi.BPF_ADD, 2, step),
+      asm.jmpImm(code, 2, limit, -3),
+      asm.raw(0x95),
+    ];
+    const cases: [asm.Insn[], bigint][] = [
+      [loop(0, 1, uapi.BPF_JNE, 1000), 1000n],
+      [loop(10, 5, uapi.BPF_JNE, 1000), 198n],
+      [loop(0, 1, uapi.BPF_JLT, 1000), 1000n],
+      [loop(0, 3, uapi.BPF_JLE, 1000), 334n],
+      [loop(0, 3, uapi.BPF_JSLT, 1000), 334n],
+      [loop(1000, -1, uapi.BPF_JGT, 0), 1000n],
+      [loop(1000, -1, uapi.BPF_JSGE, 0), 1001n],
+      [loop(2000, 1, uapi.BPF_JLT, 1000), 1n],
+    ];
+    for (const [insns, want] of cases) expect(run(insns, "checked")).toBe(want);
+    // The budget of these tests is 100,000 rounds.
+    for (const insns of [
+      loop(0, 1, uapi.BPF_JNE, 200_000),
+      loop(0, 2, uapi.BPF_JNE, 1001),
+      loop(1, -2, uapi.BPF_JGT, 0),
+      loop(1000, 1, uapi.BPF_JNE, 999),
+      loop(1000, 1, uapi.BPF_JSGE, 0),
+    ])
+      expect(fault(insns).fault).toBe(FAULT_BUDGET);
+  });
+
+  it("a window ends where its object ends", () => {
+    const object = space.alloc(1000, "rw");
+    space.dv.setBigUint64(ctx, pointer(object), true);
+    const sum = (from: number, bytes: number): asm.Insn[] => [
+      asm.ldxMem(uapi.BPF_DW, 6, 1, 0),
+      asm.mov64Imm(0, 0),
+      asm.mov64Imm(2, from),
+      asm.mov64Reg(3, 6),
+      asm.alu64Reg(uapi.BPF_ADD, 3, 2),
+      asm.ldxMem(uapi.BPF_H, 4, 3, 0),
+      asm.ldxMem(uapi.BPF_B, 5, 3, 2),
+      asm.alu64Reg(uapi.BPF_ADD, 0, 4),
+      asm.alu64Reg(uapi.BPF_ADD, 0, 5),
+      asm.alu64Imm(uapi.BPF_ADD, 2, 1),
+      asm.jmpImm(uapi.BPF_JLT, 2, bytes, -8),
+      asm.raw(0x95),
+    ];
+    space.u8.fill(1, object, object + 1000);
+    expect(run(sum(0, 998), "checked")).toBe(998n * 258n);
+    const error = fault(sum(0, 1001));
+    expect([error.insn, error.address]).toEqual([6, BigInt(object + 1000)]);
+    expect(fault(sum(-1, 5)).address).toBe(BigInt(object - 1));
+    space.free(object);
   });
 
   it("the host's stack is never the program's limit", () => {

@@ -27,6 +27,8 @@ export interface NodeEmitter {
   condition(node: number, negate: boolean): void;
   /** Leaves the label on the operand stack: the index among the successors of an entry or dispatch node. */
   label(node: number): void;
+  /** Just before the loop that `node` heads is entered. */
+  beforeLoop(node: number): void;
   /** Just inside the loop that `node` heads. */
   loopHead(node: number): void;
 }
@@ -105,6 +107,7 @@ export function structure(layout: Layout, out: WasmBytes, emitter: NodeEmitter):
     const node = a;
     const succ = shape.succ[node];
     if (isHeader[node]) {
+      emitter.beforeLoop(node);
       out.u8(OP_LOOP);
       out.u8(VOID);
       loopDepth[node] = ++depth;
