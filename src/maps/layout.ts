@@ -43,9 +43,7 @@ export const PROG_SLOT_TABLE_INDEX = 0;
 /** Id of that program. */
 export const PROG_SLOT_ID = 4;
 
-// ---- BPF_MAP_TYPE_ARRAY_OF_MAPS, HASH_OF_MAPS: values -----------------------------------------------------------
-/** Offset of the inner map's header; 0 = empty slot. */
-export const INNER_SLOT_MAP = 0;
+// ---- BPF_MAP_TYPE_ARRAY_OF_MAPS, HASH_OF_MAPS: a value is u32 offset of the inner map's header (0 = empty), u32 0 ----
 
 // ---- hash family ------------------------------------------------------------------------------------------------
 //   element: u32 next in its bucket | u32 hash | key, padded to 8 | value (per-CPU: one per CPU, MAP_CPU_STRIDE apart)
