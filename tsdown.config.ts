@@ -10,5 +10,5 @@ export default defineConfig({
   clean: false,
   dts: false,
   external: ["koffi"],
-  noExternal: ["commander", "picocolors", "ora"],
+  noExternal: ["commander", "picocolors"],
 });
