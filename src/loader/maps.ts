@@ -296,9 +296,10 @@ export function legacyMaps(elf: ElfFile, section: ElfSection): MapSpec[] {
   }
   symbols.sort((a, b) => a.value - b.value);
   if (symbols.length === 0) return [];
-  const stride = section.size / symbols.length;
-  if (!Number.isInteger(stride) || stride < 16)
-    throw new LoadError(`section maps: ${section.size} bytes for ${symbols.length} maps`);
+  const { length } = section.data;
+  const stride = length / symbols.length;
+  if (!Number.isInteger(stride) || stride < 16 || stride % 4 !== 0)
+    throw new LoadError(`section maps: ${length} bytes for ${symbols.length} maps`);
   const view = new DataView(section.data.buffer, section.data.byteOffset, section.data.length);
   return symbols.map((symbol, i) => {
     const at = symbol.value;
