@@ -2,5 +2,6 @@ import { type AddressSpace, createInterpreter, createJit, type Engine } from "..
 
 /** An engine by its name; `maxSteps` bounds one run in the bounds-checked mode. */
 export function createEngine(name: Engine["name"], space: AddressSpace, maxSteps: number): Engine {
-  return name === "jit" ? createJit(space, { budget: maxSteps }) : createInterpreter(space);
+  const options = { budget: maxSteps };
+  return name === "jit" ? createJit(space, options) : createInterpreter(space, options);
 }

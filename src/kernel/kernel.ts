@@ -111,8 +111,7 @@ export class Kernel implements Backend {
     });
     this.space = space;
     this.possibleCpus = space.cpus;
-    const maxSteps = options.maxSteps ?? DEFAULT_MAX_STEPS;
-    this.engine = createEngine(options.engine ?? "jit", space, maxSteps);
+    this.engine = createEngine(options.engine ?? "jit", space, options.maxSteps ?? DEFAULT_MAX_STEPS);
     this.clock = options.clock ?? hostClock;
     this.task = { ...TASK, ...options.task };
     for (const device of [LOOPBACK, ...(options.devices ?? [])]) this.#devices.set(device.ifindex, device);
@@ -137,7 +136,7 @@ export class Kernel implements Backend {
       redirectTarget: () => false,
       trace: (message) => this.tracePipe.write(message),
     });
-    this.#runner = new Runner(space, maxSteps);
+    this.#runner = new Runner(space);
     const programTypes = new Map(
       [...PROGRAM_TYPES, ...(options.programTypes ?? [])].map((type) => [type.type, type]),
     );

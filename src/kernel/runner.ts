@@ -1,12 +1,10 @@
 import { REDIRECT_SET } from "../helpers/index.ts";
 import {
   type AddressSpace,
-  CPU_BUDGET,
   CPU_CTX,
   CPU_FAULT,
   CPU_PROG,
   CPU_PROG_TYPE,
-  CPU_TAIL_CALLS,
   type LoadedProgram,
 } from "../vm/index.ts";
 
@@ -30,11 +28,9 @@ export interface Measured {
 /** Starts programs: what stands in the CPU block while one runs. */
 export class Runner {
   readonly #space: AddressSpace;
-  readonly #maxSteps: number;
 
-  constructor(space: AddressSpace, maxSteps: number) {
+  constructor(space: AddressSpace) {
     this.#space = space;
-    this.#maxSteps = maxSteps;
   }
 
   /**
@@ -54,9 +50,6 @@ export class Runner {
   /** One run after prepare(): r0 as an i32. */
   run(program: Runnable, ctx: number, cpu: number): number {
     const { u32 } = this.#space;
-    u32[(cpu + CPU_TAIL_CALLS) >>> 2] = 0;
-    u32[(cpu + CPU_BUDGET) >>> 2] = this.#maxSteps;
-    u32[(cpu + CPU_BUDGET + 4) >>> 2] = this.#maxSteps / 0x100000000;
     u32[(cpu + REDIRECT_SET) >>> 2] = 0;
     return program.loaded.run(ctx);
   }
