@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { LinuxBackend } from "../src/linux/index.ts";
 import { AddressSpace, createJit, type LoadedProgram } from "../src/vm/index.ts";
-import { measureInterp, measureInterp } from "./interp.ts";
+import { measureInterp } from "./interp.ts";
 import { geometricMean, median, timeCalls } from "./measure.ts";
 import {
   type BenchProgram,
@@ -89,7 +89,6 @@ export async function run(args: readonly string[]): Promise<void> {
   const ratio = (a: string, b: string): string =>
     geometricMean(rows.map(({ ns }) => ns[a] / ns[b])).toFixed(2);
   const latency = firstCalls();
-  const interp = measureInterp();
   const interp = measureInterp();
   if (json) console.log(JSON.stringify({ empty, rows, latency, interp }));
   console.log(
