@@ -80,9 +80,6 @@ const specs: Readonly<Record<number, MapSpec | OuterSpec>> = {
   },
 };
 
-/** Map types that can be created. */
-export const MAP_TYPES: readonly number[] = Object.keys(specs).map(Number);
-
 /**
  * A new map with one reference, or a negative errno. The caller numbers it (`id`), checks its BTF, makes its file
  * descriptor with `fdFlags`, and calls `put` when done.

@@ -1,5 +1,5 @@
 export type { MapAttr } from "./attr.ts";
-export { createMap, MAP_TYPES } from "./create.ts";
+export { createMap } from "./create.ts";
 export * from "./layout.ts";
 export { BpfMap } from "./map.ts";
 export { type FdResolver, MapEnv, type MapEnvOptions, type MapProgram, type MapRef } from "./map-env.ts";
