@@ -110,6 +110,9 @@ const CONSTANTS = [
 ];
 const MAX_COST = 6000;
 const MAX_ITEMS = 160;
+/** One program in so many is large: engines split long functions. */
+const LARGE_EVERY = 250;
+const LARGE_ITEMS = 7_000;
 
 /** One function in the making. */
 class FunctionBuilder {
@@ -127,8 +130,18 @@ class FunctionBuilder {
   private cost = 0;
   private nesting = 0;
   private calleeDepth = 0;
+  private readonly maxItems: number;
+  private readonly maxCost: number;
 
-  constructor(rnd: Random, index: number, callees: readonly (Fn | undefined)[], args: readonly ArgKind[]) {
+  constructor(
+    rnd: Random,
+    index: number,
+    callees: readonly (Fn | undefined)[],
+    args: readonly ArgKind[],
+    large: boolean,
+  ) {
+    this.maxItems = large ? LARGE_ITEMS : MAX_ITEMS;
+    this.maxCost = large ? 4 * LARGE_ITEMS : MAX_COST;
     this.rnd = rnd;
     this.index = index;
     this.callees = callees;
@@ -480,7 +493,7 @@ class FunctionBuilder {
     const counter = r.pick(counters);
     const branchy = r.chance(40);
     const rounds = 1 + r.below(branchy ? 6 : 40);
-    if (this.cost + this.multiplier * rounds * 12 > MAX_COST) return;
+    if (this.cost + this.multiplier * rounds * 12 > this.maxCost) return;
     const up = r.chance(50);
     this.emit(bpf.mov64Imm(counter, up ? 0 : rounds));
     this.set(counter, SCALAR);
@@ -524,7 +537,7 @@ class FunctionBuilder {
   private call(): void {
     const candidates = this.callees
       .map((_, i) => i)
-      .filter((i) => i > this.index && this.cost + this.callees[i]!.cost * this.multiplier < MAX_COST);
+      .filter((i) => i > this.index && this.cost + this.callees[i]!.cost * this.multiplier < this.maxCost);
     if (candidates.length === 0) return;
     if ([0, 1, 2, 3, 4, 5].some((i) => this.locked.has(i))) return;
     const callee = this.rnd.pick(candidates);
@@ -548,7 +561,7 @@ class FunctionBuilder {
   }
 
   private block(statements: number, mayNest = true): void {
-    for (let i = 0; i < statements && this.items.length < MAX_ITEMS; i++) {
+    for (let i = 0; i < statements && this.items.length < this.maxItems; i++) {
       const nest = mayNest && this.nesting < 3;
       const w = this.rnd.below(100);
       if (w < 30) this.alu();
@@ -586,7 +599,7 @@ class FunctionBuilder {
           this.set(i, SCALAR);
         }
     }
-    this.block(4 + r.below(this.index === 0 ? 36 : 12));
+    this.block(this.maxItems > MAX_ITEMS ? this.maxItems : 4 + r.below(this.index === 0 ? 36 : 12));
     const ends = this.regs.map((_, i) => (this.index === 0 || i === 0 ? SCALAR : NONE));
     this.conform(ends);
     this.place(this.exitLabel);
@@ -626,12 +639,13 @@ function reachable(fns: readonly Fn[]): Set<number> {
 export function generate(seed: number): { readonly insns: Insn[]; readonly memory: Uint8Array } {
   const rnd = new Random(seed);
   const count = rnd.chance(50) ? 1 : 2 + rnd.below(3);
+  const large = seed % LARGE_EVERY === 0;
   const fns: (Fn & { labels: readonly number[] })[] = [];
   for (let i = count - 1; i >= 0; i--) {
     const args = Array.from({ length: i === 0 ? 0 : rnd.below(6) }, () =>
       rnd.pick<ArgKind>(["scalar", "scalar", "scalar", "map", "caller"]),
     );
-    fns[i] = { ...new FunctionBuilder(rnd, i, fns, args).build(), args };
+    fns[i] = { ...new FunctionBuilder(rnd, i, fns, args, large && i === 0).build(), args };
   }
   // Functions one after the other; jumps and calls count slots from the instruction that follows.
   const starts: number[] = [];
