@@ -19,8 +19,8 @@ describe("random programs", () => {
     600_000,
   );
 
-  it("1,000 agree on interpreter and JIT", () => {
-    const run = runTool("fuzz-isa.ts", "--no-kernel", "--count", "1000", "--seed", "100001");
+  it("1,000 agree on interpreter and JIT, large ones among them", () => {
+    const run = runTool("fuzz-isa.ts", "--no-kernel", "--large", "--count", "1000", "--seed", "100001");
     expect(run.lastLine, run.text).toBe("fuzz isa: 1000 programs, 0 differences");
   }, 120_000);
 });

@@ -110,7 +110,7 @@ const CONSTANTS = [
 ];
 const MAX_COST = 6000;
 const MAX_ITEMS = 160;
-/** One program in so many is large: engines split long functions. */
+/** One program in so many is large, where large ones are asked for: engines split long functions. */
 const LARGE_EVERY = 250;
 const LARGE_ITEMS = 7_000;
 
@@ -635,11 +635,14 @@ function reachable(fns: readonly Fn[]): Set<number> {
   return seen;
 }
 
-/** The program of `seed`. LD_IMM64 with BPF_PSEUDO_MAP_VALUE and fd 0 stands for the one map. */
-export function generate(seed: number): { readonly insns: Insn[]; readonly memory: Uint8Array } {
+/** The program of `seed`; `allowLarge` lets some be long. LD_IMM64 with BPF_PSEUDO_MAP_VALUE and fd 0 stands for the one map. */
+export function generate(
+  seed: number,
+  allowLarge = false,
+): { readonly insns: Insn[]; readonly memory: Uint8Array } {
   const rnd = new Random(seed);
   const count = rnd.chance(50) ? 1 : 2 + rnd.below(3);
-  const large = seed % LARGE_EVERY === 0;
+  const large = allowLarge && seed % LARGE_EVERY === 0;
   const fns: (Fn & { labels: readonly number[] })[] = [];
   for (let i = count - 1; i >= 0; i--) {
     const args = Array.from({ length: i === 0 ? 0 : rnd.below(6) }, () =>

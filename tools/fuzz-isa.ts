@@ -39,6 +39,7 @@ interface Work {
   readonly step: number;
   readonly end: number;
   readonly kernel: boolean;
+  readonly large: boolean;
   readonly save: string;
 }
 
@@ -53,7 +54,7 @@ async function child(work: Work): Promise<void> {
   let done = 0;
   for (let seed = work.first; seed < work.end; seed += work.step) {
     say({ kind: "begin", seed });
-    const { insns, memory } = generate(seed);
+    const { insns, memory } = generate(seed, work.large);
     const verdict = compare(targets, insns, memory);
     if (verdict.kind === "different") {
       say({ kind: "found", seed, text: verdict.text });
@@ -105,6 +106,7 @@ async function parent(): Promise<number> {
       jobs: { type: "string", default: "2" },
       save: { type: "string" },
       "no-kernel": { type: "boolean", default: false },
+      large: { type: "boolean", default: false },
     },
   });
   const count = Number(values.count);
@@ -126,7 +128,14 @@ async function parent(): Promise<number> {
   /** Runs a stripe of seeds to its end, in as many children as it takes. */
   const stripe = async (index: number): Promise<void> => {
     for (let first = start + index; first < start + count && !stopped; ) {
-      const work: Work = { first, step: jobs, end: start + count, kernel, save: values.save ?? REGRESS };
+      const work: Work = {
+        first,
+        step: jobs,
+        end: start + count,
+        kernel,
+        large: values.large,
+        save: values.save ?? REGRESS,
+      };
       const process_ = fork(fileURLToPath(import.meta.url), ["--child", JSON.stringify(work)]);
       children.add(process_);
       let seed = first;
