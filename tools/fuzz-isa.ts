@@ -2,7 +2,7 @@
  * Random programs on the interpreter, on the JIT in both modes and on this machine's kernel: registers and memory must
  * agree. The programs run in child processes under a watchdog; everything stops when the kernel log shows an oops.
  *
- *   npx tsx tools/fuzz-isa.ts [--count N] [--seed FIRST] [--jobs N] [--no-kernel] [--save DIR]
+ *   npx tsx tools/fuzz-isa.ts [--count N] [--seed FIRST] [--jobs N] [--no-kernel] [--large] [--save DIR]
  *
  * A difference is reduced and written to DIR (tests/regress) as isa-SEED.json. Ends in
  * `fuzz isa: N programs, D differences`; exit status 1 when D > 0 or the kernel log has news.
