@@ -78,7 +78,7 @@ function workload(
   return seen;
 }
 
-const linux = want("bpf");
+const linux = want("bpf", "taskset");
 describe.skipIf(linux.skip)(linux.title("LRU maps against this machine's kernel"), () => {
   let backend: LinuxBackend;
   const pin = (cpus: string): void => {

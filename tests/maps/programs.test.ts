@@ -29,7 +29,7 @@ describe("map commands on the embedded kernel", () => {
   });
 });
 
-const linux = want("bpf");
+const linux = want("bpf", "taskset");
 describe.skipIf(linux.skip)(linux.title("map helpers on this machine's kernel"), () => {
   let backend: LinuxBackend;
   const pin = (cpus: string): void => {

@@ -42,6 +42,7 @@ const needs = {
       process.platform === "linux" && process.getuid?.() === 0 && existsSync("/sys/kernel/btf/vmlinux"),
     hint: "run as root on Linux with BTF",
   },
+  taskset: { present: () => runs("taskset", "--version"), hint: "apt-get install util-linux" },
   shared: {
     present: () => existsSync(`${SHARED}/conformance`),
     hint: "recorded data; only beside the project",
