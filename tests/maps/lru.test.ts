@@ -1,10 +1,10 @@
 // Which element an LRU map evicts: element for element what this machine's kernel evicts, on one CPU.
-import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Kernel } from "../../src/kernel/index.ts";
 import { LinuxBackend } from "../../src/linux/index.ts";
 import * as uapi from "../../src/uapi/index.ts";
 import { want } from "../support/need.ts";
+import { pin } from "../support/pin.ts";
 import { EmbeddedMaps } from "./embedded.ts";
 import type { KernelCommands, MapCommands } from "./notation.ts";
 import { PROGRAMS, runProgram } from "./programs.ts";
@@ -81,9 +81,6 @@ function workload(
 const linux = want("bpf", "taskset");
 describe.skipIf(linux.skip)(linux.title("LRU maps against this machine's kernel"), () => {
   let backend: LinuxBackend;
-  const pin = (cpus: string): void => {
-    execFileSync("taskset", ["-cp", cpus, String(process.pid)], { stdio: "ignore" });
-  };
   beforeAll(async () => {
     pin("0");
     backend = await LinuxBackend.open();

@@ -1,8 +1,8 @@
-import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Kernel, type KernelOptions } from "../../src/kernel/index.ts";
 import { LinuxBackend } from "../../src/linux/index.ts";
 import { want } from "../support/need.ts";
+import { pin } from "../support/pin.ts";
 import { MAP_CASES } from "./cases.ts";
 import { casesOf, expectedOf, runCase } from "./notation.ts";
 import { EMBEDDED_CASES, PROGRAM_CASES } from "./program-cases.ts";
@@ -32,9 +32,6 @@ describe("map commands on the embedded kernel", () => {
 const linux = want("bpf", "taskset");
 describe.skipIf(linux.skip)(linux.title("map helpers on this machine's kernel"), () => {
   let backend: LinuxBackend;
-  const pin = (cpus: string): void => {
-    execFileSync("taskset", ["-cp", cpus, String(process.pid)], { stdio: "ignore" });
-  };
   beforeAll(async () => {
     // Per-CPU values are those of the CPU that a test run happens to be on.
     pin("0");
