@@ -1,0 +1,203 @@
+/**
+ * One verification in progress: struct bpf_verifier_env. Everything that checks takes it first; what belongs to one path
+ * is in `state`. This file holds data and the few operations that every check wants; rules live with their subject.
+ */
+import type { Slots } from "../asm/index.ts";
+import type { Btf } from "../btf/index.ts";
+import { InternalError } from "../diag/index.ts";
+import type { VerifierInput, VerifierOptions } from "./input.ts";
+import type { Profile } from "./profile.ts";
+import type { RegState } from "./reg.ts";
+import { type FuncState, VerifierState } from "./state.ts";
+
+/** The program is rejected: thrown by Env.reject, caught in verify(). Speculative paths catch it too. */
+export class Rejection extends Error {
+  /** Positive. */
+  readonly errno: number;
+  readonly insn: number;
+  constructor(message: string, errno: number, insn: number) {
+    super(message);
+    this.errno = errno;
+    this.insn = insn;
+  }
+}
+
+/** One function of the program: struct bpf_subprog_info. */
+export interface Subprog {
+  readonly start: number;
+  /** One past its last slot. */
+  end: number;
+  readonly name: string;
+  stackDepth: number;
+  isGlobal: boolean;
+  isAsyncCb: boolean;
+  isExceptionCb: boolean;
+  isCb: boolean;
+  called: boolean;
+  hasTailCall: boolean;
+  tailCallReachable: boolean;
+  hasLdAbs: boolean;
+  mightSleep: boolean;
+  mightThrow: boolean;
+  changesPktData: boolean;
+  /** Filled from BTF when first needed; -1: not looked at. */
+  argCount: number;
+  args: readonly SubprogArg[];
+  /** FUNC type id, 0 without func_info. */
+  btfTypeId: number;
+  linkage: number;
+}
+
+/** struct bpf_subprog_arg_info. */
+export interface SubprogArg {
+  /** ARG_* with flags (arg-type.ts). */
+  readonly argType: number;
+  readonly memSize: number;
+  readonly btfId: number;
+}
+
+/** What is remembered of each slot: struct bpf_insn_aux_data. */
+export interface InsnAux {
+  seen: boolean;
+  prunePoint: boolean;
+  forceCheckpoint: boolean;
+  jmpPoint: boolean;
+  callsCallback: boolean;
+  isIterNext: boolean;
+  /** SCC of the control-flow graph, 0: in none. */
+  scc: number;
+  /** Registers that may be read before they are written, from here on (bit per register). */
+  liveRegs: number;
+  /** LD_IMM64: what the verifier found behind it. */
+  mapIndex: number;
+  mapOffset: number;
+  btfVarType: number;
+  btfVarId: number;
+  btfVarBtf: Btf | null;
+  btfVarMemSize: number;
+  /** Loads and stores: the pointer's type (paths must agree), 0 = none yet. */
+  ptrType: number;
+  /** Alu: sanitising. */
+  aluState: number;
+  aluLimit: number;
+  sanitizeStackSpill: boolean;
+  nospec: boolean;
+  nospecResult: boolean;
+  zextDst: boolean;
+  storageGetFuncAtomic: boolean;
+  callWithPercpuAllocPtr: boolean;
+  needsZext: boolean;
+  fastcallPattern: number;
+  fastcallSpillsNum: number;
+  argProg: number;
+}
+
+/** A pending branch: struct bpf_verifier_stack_elem. */
+export interface Pending {
+  readonly state: VerifierState;
+  readonly insnIdx: number;
+  readonly prevInsnIdx: number;
+  /** Log length to cut back to (BPF_LOG_LEVEL1 shows the failing path only). */
+  readonly logPos: number;
+}
+
+export interface VerifierLog {
+  readonly level: number;
+  /** Appends text as it is. */
+  write(text: string): void;
+  /** Current length, and cutting back to one. */
+  readonly position: number;
+  reset(position: number): void;
+  text(): string;
+}
+
+export class Env {
+  readonly input: VerifierInput;
+  readonly options: VerifierOptions;
+  readonly profile: Profile;
+  readonly kernelBtf: Btf | null;
+  readonly log: VerifierLog;
+  /** The program being verified; the verifier may rewrite it afterwards (xlated). */
+  readonly slots: Slots;
+  readonly aux: InsnAux[];
+  subprogs: Subprog[] = [];
+  exceptionCallbackSubprog = 0;
+
+  /** The state that is being executed. */
+  state: VerifierState = new VerifierState();
+  insnIdx = 0;
+  prevInsnIdx = -1;
+  readonly pending: Pending[] = [];
+  /** Checkpoints by slot. */
+  readonly explored: (VerifierState[] | undefined)[] = [];
+
+  processed = 0;
+  totalStates = 0;
+  peakStates = 0;
+  maxStatesPerInsn = 0;
+  jmpsProcessed = 0;
+  prevJmpsProcessed = 0;
+  prevInsnsProcessed = 0;
+
+  idGen = 0;
+
+  // Privileges and modes (bpf_check()).
+  allowPtrLeaks = true;
+  allowUninitStack = true;
+  bypassSpecV1 = true;
+  bypassSpecV4 = true;
+  bpfCapable = true;
+  strictAlignment = false;
+  testStateFreq = false;
+  testRegInvariants = false;
+  testRndHi32 = false;
+  inSleepableProg = false;
+  seenDirectWrite = false;
+  seenException = false;
+
+  constructor(
+    input: VerifierInput,
+    options: VerifierOptions,
+    profile: Profile,
+    kernelBtf: Btf | null,
+    log: VerifierLog,
+    slots: Slots,
+    aux: InsnAux[],
+  ) {
+    this.input = input;
+    this.options = options;
+    this.profile = profile;
+    this.kernelBtf = kernelBtf;
+    this.log = log;
+    this.slots = slots;
+    this.aux = aux;
+  }
+
+  get frame(): FuncState {
+    return this.state.frame;
+  }
+
+  reg(r: number): RegState {
+    return this.state.frame.regs[r]!;
+  }
+
+  /** verbose(): a message in the log; the caller writes the newline. */
+  verbose(text: string): void {
+    if (this.log.level !== 0) this.log.write(text);
+  }
+
+  /** Ends the path (and, but for speculative ones, the verification). `message` goes to the log, newline added. */
+  reject(errno: number, message: string): never {
+    if (message !== "") this.log.write(`${message}\n`);
+    throw new Rejection(message, errno, this.insnIdx);
+  }
+
+  newId(): number {
+    return ++this.idGen;
+  }
+
+  /** verifier_bug(): an invariant of ours is broken. */
+  bug(what: string): never {
+    throw new InternalError(`verifier: ${what} (insn ${this.insnIdx})`);
+  }
+}
