@@ -8,7 +8,7 @@ import { InternalError } from "../diag/index.ts";
 import type { VerifierInput, VerifierOptions } from "./input.ts";
 import type { Profile } from "./profile.ts";
 import type { RegState } from "./reg.ts";
-import { type FuncState, VerifierState } from "./state.ts";
+import { type FuncState, type HistoryEntry, VerifierState } from "./state.ts";
 
 /** The program is rejected: thrown by Env.reject, caught in verify(). Speculative paths catch it too. */
 export class Rejection extends Error {
@@ -46,6 +46,13 @@ export interface Subprog {
   /** FUNC type id, 0 without func_info. */
   btfTypeId: number;
   linkage: number;
+  /** Calls do not match the prototype in BTF: nothing may rest on it. */
+  unreliable: boolean;
+  verified: boolean;
+  /** Lowest offset of the stack that only fastcall spills use; lower than -512 where there is none. */
+  fastcallStackOff: number;
+  keepFastcallStack: boolean;
+  privStackMode: number;
 }
 
 /** struct bpf_subprog_arg_info. */
@@ -101,6 +108,14 @@ export interface Pending {
   readonly logPos: number;
 }
 
+/** What the program is attached to, as far as its BTF says. */
+export interface AttachFunc {
+  readonly name: string;
+  readonly btf: Btf;
+  /** FUNC_PROTO, or 0: the target's prototype is not to be relied on. */
+  readonly protoId: number;
+}
+
 export interface VerifierLog {
   readonly level: number;
   /** Appends text as it is. */
@@ -121,6 +136,21 @@ export class Env {
   readonly slots: Slots;
   readonly aux: InsnAux[];
   subprogs: Subprog[] = [];
+  /** prog->type, and resolve_prog_type(): an extension counts as what it replaces. */
+  progType = 0;
+  resolvedProgType = 0;
+  /** prog->expected_attach_type; an extension takes its target's. */
+  expectedAttachType = 0;
+  /** Type whose context layout holds (env->ops): as resolvedProgType, but STRUCT_OPS keeps its own. */
+  gplCompatible = false;
+  /** Has func_info (and so BTF for every function). */
+  hasFuncInfo = false;
+  /** prog->aux->attach_func_proto, and the function, hook or member that it belongs to. */
+  attachFunc: AttachFunc | null = null;
+  /** prog->aux->attach_btf_trace: a raw tracepoint's arguments come from BTF. */
+  attachBtfTrace = false;
+  /** prog->aux->changes_pkt_data. */
+  changesPktData = false;
   exceptionCallbackSubprog = 0;
 
   /** The state that is being executed. */
@@ -140,6 +170,13 @@ export class Env {
   prevInsnsProcessed = 0;
 
   idGen = 0;
+
+  /** History entry of the current instruction, if it has one (env->cur_hist_ent). */
+  curHistory: HistoryEntry | null = null;
+  /** Registers and slots of the current frame that the log has to print next. */
+  scratchedRegs = 0;
+  scratchedSlotsLo = 0;
+  scratchedSlotsHi = 0;
 
   // Privileges and modes (bpf_check()).
   allowPtrLeaks = true;
@@ -190,6 +227,22 @@ export class Env {
   reject(errno: number, message: string): never {
     if (message !== "") this.log.write(`${message}\n`);
     throw new Rejection(message, errno, this.insnIdx);
+  }
+
+  markRegScratched(r: number): void {
+    this.scratchedRegs |= 1 << r;
+  }
+
+  markSlotScratched(spi: number): void {
+    if (spi < 32) this.scratchedSlotsLo |= 1 << spi;
+    else this.scratchedSlotsHi |= 1 << (spi - 32);
+  }
+
+  /** mark_verifier_state_scratched(): all of it. */
+  markAllScratched(): void {
+    this.scratchedRegs = -1;
+    this.scratchedSlotsLo = -1;
+    this.scratchedSlotsHi = -1;
   }
 
   newId(): number {

@@ -191,6 +191,34 @@ export class VerifierState {
   mayGotoDepth = 0;
   equalState: VerifierState | null = null;
 
+  /** A copy that shares registers and slots (copy_verifier_state()); `branches` is the copier's business. */
+  copy(): VerifierState {
+    const c = new VerifierState();
+    const { frames } = this;
+    for (let i = 0; i <= this.curframe; i++) c.frames.push(frames[i]!.copy());
+    c.curframe = this.curframe;
+    c.parent = this.parent;
+    c.branches = this.branches;
+    c.insnIdx = this.insnIdx;
+    c.firstInsnIdx = this.firstInsnIdx;
+    c.lastInsnIdx = this.lastInsnIdx;
+    c.history = this.history.slice();
+    c.refs = this.refs;
+    c.activeLocks = this.activeLocks;
+    c.activeLockId = this.activeLockId;
+    c.activeLockPtr = this.activeLockPtr;
+    c.activePreemptLocks = this.activePreemptLocks;
+    c.activeIrqId = this.activeIrqId;
+    c.activeRcuLock = this.activeRcuLock;
+    c.speculative = this.speculative;
+    c.inSleepable = this.inSleepable;
+    c.dfsDepth = this.dfsDepth;
+    c.callbackUnrollDepth = this.callbackUnrollDepth;
+    c.mayGotoDepth = this.mayGotoDepth;
+    c.equalState = this.equalState;
+    return c;
+  }
+
   get frame(): FuncState {
     return this.frames[this.curframe]!;
   }
