@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest";
 import { encode } from "../src/asm/index.ts";
 import { LinuxBackend } from "../src/linux/index.ts";
 import * as u from "../src/uapi/index.ts";
-import { generate, VALUE_SIZE } from "../tools/fuzz-isa-generate.ts";
+import { VALUE_SIZE } from "../tools/fuzz-isa/builder.ts";
+import { generate } from "../tools/fuzz-isa/generate.ts";
 import { want } from "./support/need.ts";
 
 describe("random programs", () => {
