@@ -1,1 +1,2 @@
-export type * from "./backend.ts";
+export * from "./backend.ts";
+export * from "./links.ts";

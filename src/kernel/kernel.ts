@@ -1,15 +1,22 @@
 // The embedded kernel: the bpf(2) commands of kernel/bpf/syscall.c over one address space.
 import type {
   Backend,
+  BatchLookup,
+  BatchResult,
   BtfInfo,
+  BtfLoadOptions,
   FdOrErrno,
   LinkCreateAttr,
   LinkInfo,
   MapCreateAttr,
   MapInfo,
+  PerfEventSpec,
+  ProgAttachAttr,
   ProgInfo,
   ProgLoadAttr,
   ProgLoadResult,
+  ProgQueryAttr,
+  ProgQueryResult,
   TestRunAttr,
   TestRunResult,
   ZeroOrErrno,
@@ -20,8 +27,12 @@ import {
   BPF_F_RDONLY,
   BPF_F_WRONLY,
   BPF_LINK_TYPE_TRACING,
+  BPF_PROG_TYPE_RAW_TRACEPOINT,
+  BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
   BPF_PROG_TYPE_SOCKET_FILTER,
   BPF_PROG_TYPE_XDP,
+  BPF_STATS_RUN_TIME,
+  BPF_TRACE_RAW_TP,
   EBADF,
   EINVAL,
   ENOENT,
@@ -30,6 +41,7 @@ import {
   EPERM,
 } from "../uapi/index.ts";
 import { AddressSpace, CPU_RANDOM, type Engine } from "../vm/index.ts";
+import { deleteBatch, lookupBatch, updateBatch } from "./batch.ts";
 import { BtfObject } from "./btf-object.ts";
 import { type Clock, hostClock } from "./clock.ts";
 import { createEngine } from "./engines.ts";
@@ -37,7 +49,7 @@ import { FilterRunner } from "./filter-runner.ts";
 import { Link } from "./link.ts";
 import { DETACHABLE, planLink } from "./link-create.ts";
 import { MapObject } from "./map-object.ts";
-import { FdTable, IdTable, PinTable } from "./objects.ts";
+import { FdTable, IdTable, PinTable, StatsHold } from "./objects.ts";
 import { type PacketRunner, SkbRunner, XdpRunner } from "./packet-runner.ts";
 import { type LoadHost, loadProgram } from "./prog-load.ts";
 import { PROGRAM_TYPES } from "./prog-types/index.ts";
@@ -47,6 +59,7 @@ import { Runner } from "./runner.ts";
 import { SkbBuffer } from "./skb-buffer.ts";
 import { failed } from "./test-run/result.ts";
 import { TracePipe } from "./trace-pipe.ts";
+import { Waiters } from "./waiters.ts";
 import { XdpBuffer } from "./xdp-buffer.ts";
 import { xlated } from "./xlated.ts";
 
@@ -72,6 +85,10 @@ export interface KernelOptions {
   readonly programTypes?: readonly ProgramType[];
 }
 
+const RAW_TRACEPOINTS: ReadonlySet<number> = new Set([
+  BPF_PROG_TYPE_RAW_TRACEPOINT,
+  BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
+]);
 const LOOPBACK: NetDevice = { ifindex: 1, name: "lo", mtu: 65536, hardHeaderLen: 14, rxQueues: 1 };
 const TASK: Task = { pid: 1, tgid: 1, uid: 0, gid: 0, comm: "tsbpf", cgroupId: 1 };
 const DEFAULT_MAX_STEPS = 2 ** 28;
@@ -99,6 +116,7 @@ export class Kernel implements Backend {
   readonly #mapEnv: MapEnv;
   readonly #helpers: HelperTable;
   readonly #runner: Runner;
+  readonly #waiters = new Waiters();
   readonly #devices = new Map<number, NetDevice>();
   readonly #loadHost: LoadHost;
   readonly #testRunEnv: TestRunEnv;
@@ -136,7 +154,7 @@ export class Kernel implements Backend {
       redirectTarget: () => false,
       trace: (message) => this.tracePipe.write(message),
     });
-    this.#runner = new Runner(space);
+    this.#runner = new Runner(space, () => this.#waiters.notify());
     const programTypes = new Map(
       [...PROGRAM_TYPES, ...(options.programTypes ?? [])].map((type) => [type.type, type]),
     );
@@ -240,6 +258,43 @@ export class Kernel implements Backend {
     return typeof map === "number" ? map : map.freeze();
   }
 
+  mapLookupBatch(fd: number, batch: BatchLookup): BatchResult {
+    const map = this.#mapFor(fd, BPF_F_WRONLY);
+    return typeof map === "number"
+      ? { err: map, count: batch.count }
+      : lookupBatch(map, batch, this.#bufferSize(map), false);
+  }
+
+  mapLookupAndDeleteBatch(fd: number, batch: BatchLookup): BatchResult {
+    const map = this.#mapFor(fd, BPF_F_RDONLY | BPF_F_WRONLY);
+    return typeof map === "number"
+      ? { err: map, count: batch.count }
+      : lookupBatch(map, batch, this.#bufferSize(map), true);
+  }
+
+  mapUpdateBatch(
+    fd: number,
+    keys: Uint8Array,
+    values: Uint8Array,
+    count: number,
+    elemFlags = 0,
+  ): BatchResult {
+    const map = this.#mapFor(fd, BPF_F_RDONLY);
+    return typeof map === "number"
+      ? { err: map, count }
+      : updateBatch(map, keys, values, count, elemFlags, this.#bufferSize(map));
+  }
+
+  mapDeleteBatch(fd: number, keys: Uint8Array, count: number, elemFlags = 0): BatchResult {
+    const map = this.#mapFor(fd, BPF_F_RDONLY);
+    return typeof map === "number" ? { err: map, count } : deleteBatch(map, keys, count, elemFlags);
+  }
+
+  /** Bytes of a value as bpf(2) exchanges it. */
+  #bufferSize(map: BpfMap): number {
+    return map.cpuStride === 0 ? map.valueSize : Math.ceil(map.valueSize / 8) * 8 * this.possibleCpus;
+  }
+
   /** BPF_MAP_TYPE_RINGBUF only; -EINVAL for another map. */
   ringbufConsume(fd: number, onRecord: (data: Uint8Array) => void): number {
     const object = this.#mapOf(fd);
@@ -258,6 +313,16 @@ export class Kernel implements Backend {
     if (!(object.map instanceof PerfEventArrayMap)) return -EINVAL;
     object.map.open();
     return object.map.consume(onSample, onLost);
+  }
+
+  pollMap(fd: number, signal?: AbortSignal): Promise<void> {
+    const object = this.#mapOf(fd);
+    if (typeof object === "number") return Promise.resolve();
+    const { map } = object;
+    if (map instanceof PerfEventArrayMap) map.open();
+    return map instanceof RingbufMap || map instanceof PerfEventArrayMap
+      ? this.#waiters.wait(() => map.hasData, signal)
+      : Promise.resolve();
   }
 
   // ---- programs --------------------------------------------------------------------------------------------------
@@ -308,7 +373,7 @@ export class Kernel implements Backend {
 
   // ---- BTF -------------------------------------------------------------------------------------------------------
 
-  btfLoad(btf: Uint8Array): FdOrErrno {
+  btfLoad(btf: Uint8Array, _options?: BtfLoadOptions): FdOrErrno {
     const view = new DataView(btf.buffer, btf.byteOffset, btf.byteLength);
     if (btf.length < 24 || view.getUint16(0, true) !== 0xeb9f || btf[2] !== 1) return -EINVAL;
     const object = new BtfObject(btf.slice(), (released) => this.#btfs.remove(released));
@@ -334,17 +399,22 @@ export class Kernel implements Backend {
     return this.#install(link);
   }
 
-  linkUpdate(linkFd: number, newProgFd: number, flags = 0): ZeroOrErrno {
+  linkUpdate(linkFd: number, newProgFd: number, flags = 0, oldProgFd = 0): ZeroOrErrno {
     if (flags & ~BPF_F_REPLACE) return -EINVAL;
     const link = this.#fds.of<Link>(linkFd, "link");
     if (typeof link === "number") return link;
     const program = this.#fds.of<Program>(newProgFd, "prog");
     if (typeof program === "number") return program;
-    // BPF_F_REPLACE wants old_prog_fd, which this interface does not carry.
-    if (flags !== 0) return -EINVAL;
+    let expected: Program | undefined;
+    if (flags & BPF_F_REPLACE) {
+      const found = this.#fds.of<Program>(oldProgFd, "prog");
+      if (typeof found === "number") return found;
+      expected = found;
+    } else if (oldProgFd !== 0) return -EINVAL;
     if (!DETACHABLE.has(link.type)) return -EINVAL;
     const old = link.program;
     if (old === undefined) return -ENOLINK;
+    if (expected !== undefined && old !== expected) return -EPERM;
     if (old.type !== program.type || old.expectedAttachType !== program.expectedAttachType) return -EINVAL;
     link.replace(program.get());
     return 0;
@@ -355,6 +425,74 @@ export class Kernel implements Backend {
     if (typeof link === "number") return link;
     if (!DETACHABLE.has(link.type)) return -EOPNOTSUPP;
     link.detach();
+    return 0;
+  }
+
+  /** Programs whose target BTF describes need no name. */
+  rawTracepointOpen(progFd: number, name?: string, _cookie?: bigint): FdOrErrno {
+    const program = this.#fds.of<Program>(progFd, "prog");
+    if (typeof program === "number") return program;
+    const byName = RAW_TRACEPOINTS.has(program.type);
+    if (byName === (name === undefined)) return -EINVAL;
+    return this.linkCreate({
+      prog_fd: progFd,
+      target_fd: 0,
+      attach_type: byName ? BPF_TRACE_RAW_TP : program.expectedAttachType,
+      ...(name === undefined ? {} : { name }),
+    });
+  }
+
+  /** Attach points of before links: there are none here. */
+  progAttach(_attr: ProgAttachAttr): ZeroOrErrno {
+    return -EOPNOTSUPP;
+  }
+  progDetach(_attr: ProgAttachAttr): ZeroOrErrno {
+    return -EOPNOTSUPP;
+  }
+
+  progQuery(attr: ProgQueryAttr): ProgQueryResult {
+    const links = [...this.#links.values()].filter(
+      ({ program, point }) =>
+        program !== undefined && point.attachType === attr.attach_type && point.target === attr.target_fd,
+    );
+    return {
+      err: 0,
+      prog_ids: links.map((link) => link.program!.id),
+      link_ids: links.map((link) => link.id),
+      attach_flags: 0,
+      revision: 0n,
+    };
+  }
+
+  /** The embedded kernel has no events of its own. */
+  perfEventOpen(_event: PerfEventSpec): FdOrErrno {
+    return -EOPNOTSUPP;
+  }
+  iterCreate(_linkFd: number, _flags?: number): FdOrErrno {
+    return -EOPNOTSUPP;
+  }
+  read(fd: number, _into: Uint8Array): number {
+    return this.#fds.lookup(fd) === undefined ? -EBADF : -EINVAL;
+  }
+
+  /** Runs are counted whether anybody asks or not. */
+  enableStats(type: number): FdOrErrno {
+    if (type !== BPF_STATS_RUN_TIME) return -EINVAL;
+    const hold = new StatsHold();
+    const fd = this.#fds.install(hold);
+    hold.put();
+    return fd;
+  }
+  tokenCreate(_bpffsFd: number, _flags?: number): FdOrErrno {
+    return -EOPNOTSUPP;
+  }
+
+  progBindMap(progFd: number, mapFd: number): ZeroOrErrno {
+    const program = this.#fds.of<Program>(progFd, "prog");
+    if (typeof program === "number") return program;
+    const object = this.#mapOf(mapFd);
+    if (typeof object === "number") return object;
+    program.bind(object.map.id, object);
     return 0;
   }
 
@@ -451,7 +589,7 @@ export class Kernel implements Backend {
       gpl_compatible: parts.gplCompatible,
       load_time: BigInt(Math.round(parts.loadTimeNs)),
       created_by_uid: this.task.uid,
-      map_ids: parts.mapIds,
+      map_ids: program.mapIds,
       btf_id: parts.btfId,
       xlated_prog_len: parts.insns.length,
       jited_prog_len: 0,

@@ -1,7 +1,7 @@
 // Objects with ids, references and file descriptors, and the file system that pins them (kernel/bpf/syscall.c, inode.c).
 import { EBADF, EEXIST, EINVAL, EMFILE, ENOENT, EPERM } from "../uapi/index.ts";
 
-export type ObjectKind = "map" | "prog" | "btf" | "link";
+export type ObjectKind = "map" | "prog" | "btf" | "link" | "stats";
 
 /** A kernel object: lives while an fd, a pin or another object holds it. */
 export interface KernelObject {
@@ -44,6 +44,12 @@ export abstract class RefCounted implements KernelObject {
   }
 
   protected abstract release(): void;
+}
+
+/** What BPF_ENABLE_STATS gives: nothing but its file descriptor. */
+export class StatsHold extends RefCounted {
+  override readonly kind = "stats";
+  protected override release(): void {}
 }
 
 /** Ids grow and are never reused, as idr_alloc_cyclic gives them until it wraps at 2^31. */
@@ -133,7 +139,7 @@ export class PinTable {
     const name = path.startsWith(BPFFS) ? path.slice(BPFFS.length) : "";
     // bpf_lookup(): a dot is reserved for bpffs itself.
     if (name === "" || name.endsWith("/") || name.includes(".")) return -EPERM;
-    if (object.kind === "btf") return -EINVAL;
+    if (object.kind === "btf" || object.kind === "stats") return -EINVAL;
     if (this.#paths.has(path)) return -EEXIST;
     object.open();
     this.#paths.set(path, object);

@@ -31,6 +31,8 @@ export class Program extends RefCounted implements MapProgram, TestedProgram {
   runCount = 0;
   runTimeNs = 0;
   #loaded: LoadedProgram | undefined;
+  /** Maps of BPF_PROG_BIND_MAP, by id. */
+  readonly #bound = new Map<number, KernelObject>();
   readonly #onRelease: (program: Program) => void;
 
   /** One reference, which the caller gives back. Takes over the ones on `parts.holds`. */
@@ -73,8 +75,21 @@ export class Program extends RefCounted implements MapProgram, TestedProgram {
     this.#loaded = loaded;
   }
 
+  /** Of the maps that it holds. */
+  get mapIds(): readonly number[] {
+    return [...this.parts.mapIds, ...this.#bound.keys()];
+  }
+
+  /** Holds `map` besides those that its instructions name. */
+  bind(id: number, map: KernelObject): void {
+    if (this.mapIds.includes(id)) return;
+    map.get();
+    this.#bound.set(id, map);
+  }
+
   protected override release(): void {
     this.#onRelease(this);
+    for (const map of this.#bound.values()) map.put();
     this.#loaded?.dispose();
     for (const object of this.parts.holds) object.put();
   }

@@ -28,9 +28,12 @@ export interface Measured {
 /** Starts programs: what stands in the CPU block while one runs. */
 export class Runner {
   readonly #space: AddressSpace;
+  readonly #onPrepare: () => void;
 
-  constructor(space: AddressSpace) {
+  /** `onPrepare` is called before a run, or a series of them. */
+  constructor(space: AddressSpace, onPrepare: () => void) {
     this.#space = space;
+    this.#onPrepare = onPrepare;
   }
 
   /**
@@ -44,6 +47,7 @@ export class Runner {
     u32[(cpu + CPU_PROG) >>> 2] = program.id;
     u32[(cpu + CPU_PROG_TYPE) >>> 2] = program.type;
     u32[(cpu + CPU_FAULT) >>> 2] = 0;
+    this.#onPrepare();
     return cpu;
   }
 

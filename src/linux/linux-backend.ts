@@ -1,87 +1,42 @@
+import { readFileSync } from "node:fs";
 import type {
   Backend,
+  BatchLookup,
+  BatchResult,
   BtfInfo,
+  BtfLoadOptions,
   FdOrErrno,
   LinkCreateAttr,
   LinkInfo,
   MapCreateAttr,
   MapInfo,
+  PerfEventSpec,
+  ProgAttachAttr,
   ProgInfo,
   ProgLoadAttr,
   ProgLoadResult,
+  ProgQueryAttr,
+  ProgQueryResult,
   TestRunAttr,
   TestRunResult,
   ZeroOrErrno,
 } from "../backend/index.ts";
 import { UnsupportedError } from "../diag/index.ts";
-import {
-  BPF_BTF_GET_FD_BY_ID,
-  BPF_BTF_GET_NEXT_ID,
-  BPF_BTF_LOAD,
-  BPF_LINK_CREATE,
-  BPF_LINK_DETACH,
-  BPF_LINK_GET_FD_BY_ID,
-  BPF_LINK_GET_NEXT_ID,
-  BPF_LINK_TYPE_CGROUP,
-  BPF_LINK_TYPE_NETKIT,
-  BPF_LINK_TYPE_NETNS,
-  BPF_LINK_TYPE_SOCKMAP,
-  BPF_LINK_TYPE_TCX,
-  BPF_LINK_TYPE_TRACING,
-  BPF_LINK_UPDATE,
-  BPF_MAP_CREATE,
-  BPF_MAP_DELETE_ELEM,
-  BPF_MAP_FREEZE,
-  BPF_MAP_GET_FD_BY_ID,
-  BPF_MAP_GET_NEXT_ID,
-  BPF_MAP_GET_NEXT_KEY,
-  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
-  BPF_MAP_LOOKUP_ELEM,
-  BPF_MAP_TYPE_ARRAY,
-  BPF_MAP_UPDATE_ELEM,
-  BPF_OBJ_GET,
-  BPF_OBJ_GET_INFO_BY_FD,
-  BPF_OBJ_PIN,
-  BPF_PROG_GET_FD_BY_ID,
-  BPF_PROG_GET_NEXT_ID,
-  BPF_PROG_LOAD,
-  BPF_PROG_TEST_RUN,
-  ENOSPC,
-  EPERM,
-  errnoName,
-} from "../uapi/index.ts";
-import {
-  BPF_ATTR_SIZE,
-  BTF_INFO,
-  BTF_LOAD,
-  BY_ID,
-  INFO,
-  LINK_CREATE,
-  LINK_DETACH,
-  LINK_INFO,
-  LINK_UPDATE,
-  MAP_CREATE,
-  MAP_ELEM,
-  MAP_INFO,
-  OBJ,
-  PROG_INFO,
-  PROG_LOAD,
-  TEST_RUN,
-} from "./attr.ts";
+import * as uapi from "../uapi/index.ts";
+import * as attrs from "./attr.ts";
+import { packLink } from "./link-create.ts";
+import { readLinkInfo } from "./link-info.ts";
+import { PerfReader } from "./perf.ts";
+import { openPerfEvent } from "./perf-event.ts";
+import { Poller } from "./poller.ts";
+import { explainErrno } from "./rights.ts";
+import { RingbufReader } from "./ringbuf.ts";
 import { type FieldValue, packStruct, type StructLayout, StructReader } from "./struct.ts";
-import { type BpfSyscall, openSyscall, readPossibleCpus } from "./syscall.ts";
+import { openSyscalls, readPossibleCpus, type Syscalls } from "./syscall.ts";
 
 /** First log buffer, and the size at which growing ends (the kernel's own limit is UINT_MAX >> 2). */
 const LOG_SIZE_FIRST = 1 << 18;
 const LOG_SIZE_MAX = 1 << 28;
-
-/** Links whose info is { target, attach_type }. */
-const WITH_ATTACH_TYPE: ReadonlySet<number> = new Set([
-  BPF_LINK_TYPE_NETNS,
-  BPF_LINK_TYPE_TCX,
-  BPF_LINK_TYPE_NETKIT,
-  BPF_LINK_TYPE_SOCKMAP,
-]);
 
 const NONE: Uint8Array = new Uint8Array(0);
 
@@ -94,37 +49,75 @@ function objName(text: string | undefined): Uint8Array | undefined {
   return text === undefined ? undefined : new TextEncoder().encode(text).subarray(0, 15);
 }
 
+const RLIMIT_MEMLOCK = 8;
+const SOL_SOCKET = 1;
+const SO_DETACH_FILTER = 27;
+const SO_ATTACH_BPF = 50;
+const SO_ATTACH_REUSEPORT_EBPF = 52;
+
+function i32(value: number): Uint8Array {
+  return new Uint8Array(Int32Array.of(value).buffer);
+}
+
+/** Programs at an attach point that a query makes room for at first. */
+const QUERY_ROOM = 64;
+
 /** The running Linux kernel. Every method is one bpf(2) call (infos: two), and file descriptors are the process's own. */
 export class LinuxBackend implements Backend {
   readonly name = "linux";
   readonly possibleCpus: number;
-  private readonly sys: BpfSyscall;
+  private readonly sys: Syscalls;
+  private memlockRaised = false;
+  private poller: Poller | undefined;
+  private readonly rings = new Map<number, RingbufReader>();
+  private readonly perfs = new Map<number, PerfReader>();
 
-  private constructor(sys: BpfSyscall) {
+  private constructor(sys: Syscalls) {
     this.sys = sys;
     this.possibleCpus = readPossibleCpus();
   }
 
   /** Throws UnsupportedError where the platform, the package koffi or the rights to call bpf(2) are missing. */
   static async open(): Promise<LinuxBackend> {
-    const backend = new LinuxBackend(await openSyscall());
+    const backend = new LinuxBackend(await openSyscalls());
     const fd = backend.mapCreate({
-      map_type: BPF_MAP_TYPE_ARRAY,
+      map_type: uapi.BPF_MAP_TYPE_ARRAY,
       key_size: 4,
       value_size: 4,
       max_entries: 1,
     });
     if (fd < 0)
-      throw new UnsupportedError(
-        `bpf(2) for this user (${errnoName(fd)})`,
-        fd === -EPERM ? "it takes CAP_BPF or root" : undefined,
-      );
+      throw new UnsupportedError(`bpf(2) for this user (${uapi.errnoName(-fd)})`, explainErrno(-fd));
     backend.close(fd);
     return backend;
   }
 
+  /** Why the kernel may have said so, as far as it shows: capabilities, sysctl, lockdown, seccomp. */
+  explain(errno: number): string | undefined {
+    return explainErrno(errno);
+  }
+
+  readFile(path: string): Uint8Array {
+    return readFileSync(path);
+  }
+
+  /** SO_ATTACH_BPF: the socket's packets go through a program of type SOCKET_FILTER. */
+  attachSocket(socketFd: number, progFd: number): ZeroOrErrno {
+    return this.sys.setsockopt(socketFd, SOL_SOCKET, SO_ATTACH_BPF, i32(progFd));
+  }
+
+  /** SO_ATTACH_REUSEPORT_EBPF: the program chooses among the sockets of a SO_REUSEPORT group. */
+  attachReuseport(socketFd: number, progFd: number): ZeroOrErrno {
+    return this.sys.setsockopt(socketFd, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, i32(progFd));
+  }
+
+  /** SO_DETACH_FILTER. */
+  detachSocket(socketFd: number): ZeroOrErrno {
+    return this.sys.setsockopt(socketFd, SOL_SOCKET, SO_DETACH_FILTER, i32(0));
+  }
+
   private attr(layout: StructLayout, values: Readonly<Record<string, FieldValue>>): Uint8Array {
-    const attr = new Uint8Array(BPF_ATTR_SIZE);
+    const attr = new Uint8Array(attrs.BPF_ATTR_SIZE);
     packStruct(layout, values, attr);
     return attr;
   }
@@ -133,12 +126,21 @@ export class LinuxBackend implements Backend {
     return this.sys.bpf(cmd, this.attr(layout, values));
   }
 
+  /** A command that takes memory: before Linux 5.11 it counts as locked, and EPERM means that the limit is too low. */
+  private allocate(cmd: number, attr: Uint8Array): number {
+    const result = this.sys.bpf(cmd, attr);
+    if (result !== -uapi.EPERM || this.memlockRaised) return result;
+    this.memlockRaised = true;
+    return this.sys.setUnlimited(RLIMIT_MEMLOCK) === 0 ? this.sys.bpf(cmd, attr) : result;
+  }
+
   private ptr(bytes: Uint8Array | null | undefined): bigint {
     return bytes ? this.sys.address(bytes) : 0n;
   }
 
   mapCreate(attr: MapCreateAttr): FdOrErrno {
-    return this.call(BPF_MAP_CREATE, MAP_CREATE, { ...attr, map_name: objName(attr.map_name) });
+    const values = { ...attr, map_name: objName(attr.map_name) };
+    return this.allocate(uapi.BPF_MAP_CREATE, this.attr(attrs.MAP_CREATE, values));
   }
 
   private elem(
@@ -148,31 +150,79 @@ export class LinuxBackend implements Backend {
     value: Uint8Array | null,
     flags: number | undefined,
   ): ZeroOrErrno {
-    return this.call(cmd, MAP_ELEM, { map_fd: fd, key: this.ptr(key), value: this.ptr(value), flags });
+    return this.call(cmd, attrs.MAP_ELEM, { map_fd: fd, key: this.ptr(key), value: this.ptr(value), flags });
   }
 
   mapLookupElem(fd: number, key: Uint8Array | null, value: Uint8Array, flags?: number): ZeroOrErrno {
-    return this.elem(BPF_MAP_LOOKUP_ELEM, fd, key, value, flags);
+    return this.elem(uapi.BPF_MAP_LOOKUP_ELEM, fd, key, value, flags);
   }
 
   mapUpdateElem(fd: number, key: Uint8Array | null, value: Uint8Array, flags?: number): ZeroOrErrno {
-    return this.elem(BPF_MAP_UPDATE_ELEM, fd, key, value, flags);
+    return this.elem(uapi.BPF_MAP_UPDATE_ELEM, fd, key, value, flags);
   }
 
   mapDeleteElem(fd: number, key: Uint8Array): ZeroOrErrno {
-    return this.elem(BPF_MAP_DELETE_ELEM, fd, key, null, undefined);
+    return this.elem(uapi.BPF_MAP_DELETE_ELEM, fd, key, null, undefined);
   }
 
   mapGetNextKey(fd: number, key: Uint8Array | null, nextKey: Uint8Array): ZeroOrErrno {
-    return this.elem(BPF_MAP_GET_NEXT_KEY, fd, key, nextKey, undefined);
+    return this.elem(uapi.BPF_MAP_GET_NEXT_KEY, fd, key, nextKey, undefined);
   }
 
   mapLookupAndDeleteElem(fd: number, key: Uint8Array | null, value: Uint8Array, flags?: number): ZeroOrErrno {
-    return this.elem(BPF_MAP_LOOKUP_AND_DELETE_ELEM, fd, key, value, flags);
+    return this.elem(uapi.BPF_MAP_LOOKUP_AND_DELETE_ELEM, fd, key, value, flags);
   }
 
   mapFreeze(fd: number): ZeroOrErrno {
-    return this.call(BPF_MAP_FREEZE, MAP_ELEM, { map_fd: fd });
+    return this.call(uapi.BPF_MAP_FREEZE, attrs.MAP_ELEM, { map_fd: fd });
+  }
+
+  private batch(
+    cmd: number,
+    fd: number,
+    values: Readonly<Record<string, FieldValue>> & { readonly count: number },
+  ): BatchResult {
+    const attr = this.attr(attrs.BATCH, { ...values, map_fd: fd });
+    const err = this.sys.bpf(cmd, attr);
+    return { err, count: new StructReader(attrs.BATCH, attr).u32("count") };
+  }
+
+  private lookupBatch(cmd: number, fd: number, batch: BatchLookup): BatchResult {
+    return this.batch(cmd, fd, {
+      in_batch: this.ptr(batch.in_batch),
+      out_batch: this.ptr(batch.out_batch),
+      keys: this.ptr(batch.keys),
+      values: this.ptr(batch.values),
+      count: batch.count,
+      elem_flags: batch.elem_flags,
+    });
+  }
+
+  mapLookupBatch(fd: number, batch: BatchLookup): BatchResult {
+    return this.lookupBatch(uapi.BPF_MAP_LOOKUP_BATCH, fd, batch);
+  }
+
+  mapLookupAndDeleteBatch(fd: number, batch: BatchLookup): BatchResult {
+    return this.lookupBatch(uapi.BPF_MAP_LOOKUP_AND_DELETE_BATCH, fd, batch);
+  }
+
+  mapUpdateBatch(
+    fd: number,
+    keys: Uint8Array,
+    values: Uint8Array,
+    count: number,
+    elemFlags?: number,
+  ): BatchResult {
+    return this.batch(uapi.BPF_MAP_UPDATE_BATCH, fd, {
+      keys: this.ptr(keys),
+      values: this.ptr(values),
+      count,
+      elem_flags: elemFlags,
+    });
+  }
+
+  mapDeleteBatch(fd: number, keys: Uint8Array, count: number, elemFlags?: number): BatchResult {
+    return this.batch(uapi.BPF_MAP_DELETE_BATCH, fd, { keys: this.ptr(keys), count, elem_flags: elemFlags });
   }
 
   /** Without `log_size` the log buffer grows until the whole log fits. */
@@ -184,7 +234,7 @@ export class LinuxBackend implements Backend {
     let size = level === 0 ? 0 : (log_size ?? LOG_SIZE_FIRST);
     for (;;) {
       const log = size > 0 ? new Uint8Array(size) : NONE;
-      const fd = this.call(BPF_PROG_LOAD, PROG_LOAD, {
+      const bytes = this.attr(attrs.PROG_LOAD, {
         ...plain,
         insn_cnt: insns.length / 8,
         insns: this.ptr(insns),
@@ -199,7 +249,8 @@ export class LinuxBackend implements Backend {
         line_info_cnt: line_info ? line_info.length / (plain.line_info_rec_size ?? 16) : 0,
         fd_array: this.ptr(fds),
       });
-      if (fd === -ENOSPC && level !== 0 && log_size === undefined && size < LOG_SIZE_MAX) {
+      const fd = this.allocate(uapi.BPF_PROG_LOAD, bytes);
+      if (fd === -uapi.ENOSPC && level !== 0 && log_size === undefined && size < LOG_SIZE_MAX) {
         size *= 8;
         continue;
       }
@@ -212,7 +263,7 @@ export class LinuxBackend implements Backend {
     const { data_in, ctx_in, data_size_out, ctx_size_out, ...plain } = attr;
     const dataOut = new Uint8Array(data_size_out ?? 0);
     const ctxOut = new Uint8Array(ctx_size_out ?? 0);
-    const bytes = this.attr(TEST_RUN, {
+    const bytes = this.attr(attrs.TEST_RUN, {
       ...plain,
       prog_fd: fd,
       data_size_in: data_in?.length,
@@ -224,9 +275,9 @@ export class LinuxBackend implements Backend {
       ctx_size_out: ctxOut.length,
       ctx_out: this.ptr(ctxOut),
     });
-    const err = this.sys.bpf(BPF_PROG_TEST_RUN, bytes);
-    const out = new StructReader(TEST_RUN, bytes);
-    const filled = err === 0 || err === -ENOSPC;
+    const err = this.sys.bpf(uapi.BPF_PROG_TEST_RUN, bytes);
+    const out = new StructReader(attrs.TEST_RUN, bytes);
+    const filled = err === 0 || err === -uapi.ENOSPC;
     const dataSize = out.u32("data_size_out");
     const ctxSize = out.u32("ctx_size_out");
     return {
@@ -240,62 +291,160 @@ export class LinuxBackend implements Backend {
     };
   }
 
-  btfLoad(btf: Uint8Array): FdOrErrno {
-    return this.call(BPF_BTF_LOAD, BTF_LOAD, { btf: this.ptr(btf), btf_size: btf.length });
+  progBindMap(progFd: number, mapFd: number): ZeroOrErrno {
+    return this.call(uapi.BPF_PROG_BIND_MAP, attrs.PROG_BIND_MAP, { prog_fd: progFd, map_fd: mapFd });
+  }
+
+  btfLoad(btf: Uint8Array, options: BtfLoadOptions = {}): FdOrErrno {
+    const { onLog, ...plain } = options;
+    for (let size = LOG_SIZE_FIRST; ; size *= 8) {
+      const log = onLog === undefined ? NONE : new Uint8Array(size);
+      const fd = this.allocate(
+        uapi.BPF_BTF_LOAD,
+        this.attr(attrs.BTF_LOAD, {
+          ...plain,
+          btf: this.ptr(btf),
+          btf_size: btf.length,
+          ...(onLog === undefined
+            ? {}
+            : { btf_log_buf: this.ptr(log), btf_log_size: size, btf_log_level: 1 }),
+        }),
+      );
+      if (fd === -uapi.ENOSPC && onLog !== undefined && size < LOG_SIZE_MAX) continue;
+      onLog?.(new TextDecoder().decode(log.subarray(0, Math.max(log.indexOf(0), 0))));
+      return fd;
+    }
   }
 
   linkCreate(attr: LinkCreateAttr): FdOrErrno {
-    const { name: _name, ...values } = attr;
-    return this.call(BPF_LINK_CREATE, LINK_CREATE, values);
+    // Buffers that the attribute points to must live until the call is done.
+    const pinned: Uint8Array[] = [];
+    const { layout, values } = packLink(attr, (bytes) => {
+      pinned.push(bytes);
+      return this.sys.address(bytes);
+    });
+    const fd = this.call(uapi.BPF_LINK_CREATE, layout, values);
+    pinned.length = 0;
+    return fd;
   }
 
-  linkUpdate(linkFd: number, newProgFd: number, flags?: number): ZeroOrErrno {
-    return this.call(BPF_LINK_UPDATE, LINK_UPDATE, { link_fd: linkFd, new_prog_fd: newProgFd, flags });
+  linkUpdate(linkFd: number, newFd: number, flags?: number, oldFd?: number): ZeroOrErrno {
+    const values = { link_fd: linkFd, new_prog_fd: newFd, flags, old_prog_fd: oldFd };
+    return this.call(uapi.BPF_LINK_UPDATE, attrs.LINK_UPDATE, values);
   }
 
   linkDetach(linkFd: number): ZeroOrErrno {
-    return this.call(BPF_LINK_DETACH, LINK_DETACH, { link_fd: linkFd });
+    return this.call(uapi.BPF_LINK_DETACH, attrs.LINK_DETACH, { link_fd: linkFd });
+  }
+
+  rawTracepointOpen(progFd: number, name?: string, cookie?: bigint): FdOrErrno {
+    const bytes = name === undefined ? undefined : cString(name);
+    return this.call(uapi.BPF_RAW_TRACEPOINT_OPEN, attrs.RAW_TRACEPOINT_OPEN, {
+      name: this.ptr(bytes),
+      prog_fd: progFd,
+      cookie,
+    });
+  }
+
+  progAttach(attr: ProgAttachAttr): ZeroOrErrno {
+    return this.call(uapi.BPF_PROG_ATTACH, attrs.PROG_ATTACH, { ...attr });
+  }
+
+  progDetach(attr: ProgAttachAttr): ZeroOrErrno {
+    return this.call(uapi.BPF_PROG_DETACH, attrs.PROG_ATTACH, { ...attr });
+  }
+
+  progQuery(attr: ProgQueryAttr): ProgQueryResult {
+    for (let room = QUERY_ROOM; ; room *= 8) {
+      const progs = new Uint32Array(room);
+      const links = new Uint32Array(room);
+      const query = (withLinks: boolean): [number, StructReader] => {
+        const bytes = this.attr(attrs.PROG_QUERY, {
+          ...attr,
+          prog_ids: this.ptr(new Uint8Array(progs.buffer)),
+          prog_cnt: room,
+          ...(withLinks ? { link_ids: this.ptr(new Uint8Array(links.buffer)) } : {}),
+        });
+        return [this.sys.bpf(uapi.BPF_PROG_QUERY, bytes), new StructReader(attrs.PROG_QUERY, bytes)];
+      };
+      let hasLinks = true;
+      let [err, out] = query(true);
+      // Attach points of the first generation know no links.
+      if (err === -uapi.EINVAL) {
+        hasLinks = false;
+        [err, out] = query(false);
+      }
+      const count = err === 0 || err === -uapi.ENOSPC ? out.u32("prog_cnt") : 0;
+      if (err === -uapi.ENOSPC && room < 1 << 20) continue;
+      return {
+        err,
+        prog_ids: [...progs.subarray(0, count)],
+        link_ids: hasLinks ? [...links.subarray(0, count)] : [],
+        attach_flags: out.u32("attach_flags"),
+        revision: out.u64("revision"),
+      };
+    }
+  }
+
+  perfEventOpen(event: PerfEventSpec): FdOrErrno {
+    return openPerfEvent(this.sys, event);
+  }
+
+  iterCreate(linkFd: number, flags?: number): FdOrErrno {
+    return this.call(uapi.BPF_ITER_CREATE, attrs.ITER_CREATE, { link_fd: linkFd, flags });
+  }
+
+  read(fd: number, into: Uint8Array): number {
+    return this.sys.read(fd, into);
+  }
+
+  enableStats(type: number): FdOrErrno {
+    return this.call(uapi.BPF_ENABLE_STATS, attrs.ENABLE_STATS, { type });
+  }
+
+  tokenCreate(bpffsFd: number, flags?: number): FdOrErrno {
+    return this.call(uapi.BPF_TOKEN_CREATE, attrs.TOKEN_CREATE, { flags, bpffs_fd: bpffsFd });
   }
 
   objPin(fd: number, path: string): ZeroOrErrno {
     const pathname = cString(path);
-    return this.call(BPF_OBJ_PIN, OBJ, { pathname: this.ptr(pathname), bpf_fd: fd });
+    return this.call(uapi.BPF_OBJ_PIN, attrs.OBJ, { pathname: this.ptr(pathname), bpf_fd: fd });
   }
 
   objGet(path: string): FdOrErrno {
     const pathname = cString(path);
-    return this.call(BPF_OBJ_GET, OBJ, { pathname: this.ptr(pathname) });
+    return this.call(uapi.BPF_OBJ_GET, attrs.OBJ, { pathname: this.ptr(pathname) });
   }
 
   progGetFdById(id: number): FdOrErrno {
-    return this.call(BPF_PROG_GET_FD_BY_ID, BY_ID, { id });
+    return this.call(uapi.BPF_PROG_GET_FD_BY_ID, attrs.BY_ID, { id });
   }
   mapGetFdById(id: number): FdOrErrno {
-    return this.call(BPF_MAP_GET_FD_BY_ID, BY_ID, { id });
+    return this.call(uapi.BPF_MAP_GET_FD_BY_ID, attrs.BY_ID, { id });
   }
   btfGetFdById(id: number): FdOrErrno {
-    return this.call(BPF_BTF_GET_FD_BY_ID, BY_ID, { id });
+    return this.call(uapi.BPF_BTF_GET_FD_BY_ID, attrs.BY_ID, { id });
   }
   linkGetFdById(id: number): FdOrErrno {
-    return this.call(BPF_LINK_GET_FD_BY_ID, BY_ID, { id });
+    return this.call(uapi.BPF_LINK_GET_FD_BY_ID, attrs.BY_ID, { id });
   }
 
   private nextId(cmd: number, startId: number): number {
-    const bytes = this.attr(BY_ID, { id: startId });
+    const bytes = this.attr(attrs.BY_ID, { id: startId });
     const err = this.sys.bpf(cmd, bytes);
-    return err < 0 ? err : new StructReader(BY_ID, bytes).u32("next_id");
+    return err < 0 ? err : new StructReader(attrs.BY_ID, bytes).u32("next_id");
   }
   progGetNextId(startId: number): number {
-    return this.nextId(BPF_PROG_GET_NEXT_ID, startId);
+    return this.nextId(uapi.BPF_PROG_GET_NEXT_ID, startId);
   }
   mapGetNextId(startId: number): number {
-    return this.nextId(BPF_MAP_GET_NEXT_ID, startId);
+    return this.nextId(uapi.BPF_MAP_GET_NEXT_ID, startId);
   }
   btfGetNextId(startId: number): number {
-    return this.nextId(BPF_BTF_GET_NEXT_ID, startId);
+    return this.nextId(uapi.BPF_BTF_GET_NEXT_ID, startId);
   }
   linkGetNextId(startId: number): number {
-    return this.nextId(BPF_LINK_GET_NEXT_ID, startId);
+    return this.nextId(uapi.BPF_LINK_GET_NEXT_ID, startId);
   }
 
   private info(
@@ -305,7 +454,7 @@ export class LinuxBackend implements Backend {
   ): StructReader | number {
     const info = new Uint8Array(layout.size);
     packStruct(layout, values, info);
-    const err = this.call(BPF_OBJ_GET_INFO_BY_FD, INFO, {
+    const err = this.call(uapi.BPF_OBJ_GET_INFO_BY_FD, attrs.INFO, {
       bpf_fd: fd,
       info_len: info.length,
       info: this.ptr(info),
@@ -314,7 +463,7 @@ export class LinuxBackend implements Backend {
   }
 
   mapInfo(fd: number): MapInfo | ZeroOrErrno {
-    const i = this.info(fd, MAP_INFO, {});
+    const i = this.info(fd, attrs.MAP_INFO, {});
     if (typeof i === "number") return i;
     return {
       type: i.u32("type"),
@@ -332,12 +481,12 @@ export class LinuxBackend implements Backend {
   }
 
   progInfo(fd: number): ProgInfo | ZeroOrErrno {
-    const sizes = this.info(fd, PROG_INFO, {});
+    const sizes = this.info(fd, attrs.PROG_INFO, {});
     if (typeof sizes === "number") return sizes;
     const mapIds = new Uint32Array(sizes.u32("nr_map_ids"));
     const mapIdBytes = new Uint8Array(mapIds.buffer);
     const xlated = new Uint8Array(sizes.u32("xlated_prog_len"));
-    const i = this.info(fd, PROG_INFO, {
+    const i = this.info(fd, attrs.PROG_INFO, {
       nr_map_ids: mapIds.length,
       map_ids: this.ptr(mapIdBytes),
       xlated_prog_len: xlated.length,
@@ -364,11 +513,11 @@ export class LinuxBackend implements Backend {
   }
 
   btfInfo(fd: number): BtfInfo | ZeroOrErrno {
-    const sizes = this.info(fd, BTF_INFO, {});
+    const sizes = this.info(fd, attrs.BTF_INFO, {});
     if (typeof sizes === "number") return sizes;
     const btf = new Uint8Array(sizes.u32("btf_size"));
     const name = new Uint8Array(sizes.u32("name_len") + 1);
-    const i = this.info(fd, BTF_INFO, {
+    const i = this.info(fd, attrs.BTF_INFO, {
       btf: this.ptr(btf),
       btf_size: btf.length,
       name: this.ptr(name),
@@ -384,29 +533,76 @@ export class LinuxBackend implements Backend {
   }
 
   linkInfo(fd: number): LinkInfo | ZeroOrErrno {
-    const i = this.info(fd, LINK_INFO, {});
-    if (typeof i === "number") return i;
-    const type = i.u32("type");
-    const word = (n: number): number => i.u32(`word${n}`);
-    // struct bpf_link_info: where each type keeps what it is attached to, and how.
-    const [target, attach_type] =
-      type === BPF_LINK_TYPE_TRACING
-        ? [word(2), word(0)]
-        : type === BPF_LINK_TYPE_CGROUP
-          ? [word(0) + word(1) * 0x1_0000_0000, word(2)]
-          : [word(0), WITH_ATTACH_TYPE.has(type) ? word(1) : 0];
-    return { type, id: i.u32("id"), prog_id: i.u32("prog_id"), attach_type, target };
+    return readLinkInfo(
+      attrs.LINK_INFO.size,
+      (info) =>
+        this.call(uapi.BPF_OBJ_GET_INFO_BY_FD, attrs.INFO, {
+          bpf_fd: fd,
+          info_len: info.length,
+          info: this.ptr(info),
+        }),
+      (bytes) => this.sys.address(bytes),
+    );
   }
 
+  /** What consuming a map has opened goes with its file descriptor. */
   close(fd: number): ZeroOrErrno {
+    this.poller?.forget(fd);
+    this.rings.get(fd)?.close();
+    this.rings.delete(fd);
+    const perf = this.perfs.get(fd);
+    for (const event of perf?.fds ?? []) this.poller?.forget(event);
+    perf?.close();
+    this.perfs.delete(fd);
     return this.sys.close(fd);
   }
 
-  ringbufConsume(): number {
-    throw new UnsupportedError("reading a ring buffer of the running kernel");
+  private ring(fd: number): RingbufReader | number {
+    const known = this.rings.get(fd);
+    if (known !== undefined) return known;
+    const info = this.mapInfo(fd);
+    if (typeof info === "number") return info;
+    if (info.type !== uapi.BPF_MAP_TYPE_RINGBUF) return -uapi.EINVAL;
+    const ring = RingbufReader.open(this.sys, fd, info.max_entries);
+    if (typeof ring !== "number") this.rings.set(fd, ring);
+    return ring;
   }
 
-  perfConsume(): number {
-    throw new UnsupportedError("reading perf events of the running kernel");
+  ringbufConsume(fd: number, onRecord: (data: Uint8Array) => void): number {
+    const ring = this.ring(fd);
+    return typeof ring === "number" ? ring : ring.consume(onRecord);
+  }
+
+  private perf(fd: number): PerfReader | number {
+    const known = this.perfs.get(fd);
+    if (known !== undefined) return known;
+    const info = this.mapInfo(fd);
+    if (typeof info === "number") return info;
+    if (info.type !== uapi.BPF_MAP_TYPE_PERF_EVENT_ARRAY) return -uapi.EINVAL;
+    const perf = PerfReader.open(this.sys, info.max_entries, (cpu, event) =>
+      this.mapUpdateElem(
+        fd,
+        new Uint8Array(Uint32Array.of(cpu).buffer),
+        new Uint8Array(Uint32Array.of(event).buffer),
+      ),
+    );
+    if (typeof perf !== "number") this.perfs.set(fd, perf);
+    return perf;
+  }
+
+  /** The first call opens an event for every online CPU: what programs output before it is lost. */
+  perfConsume(
+    fd: number,
+    onSample: (cpu: number, data: Uint8Array) => void,
+    onLost?: (cpu: number, lost: number) => void,
+  ): number {
+    const perf = this.perf(fd);
+    return typeof perf === "number" ? perf : perf.consume(onSample, onLost);
+  }
+
+  pollMap(fd: number, signal?: AbortSignal): Promise<void> {
+    this.poller ??= new Poller(this.sys);
+    const perf = this.perfs.get(fd);
+    return this.poller.wait(perf === undefined ? [fd] : perf.fds, signal);
   }
 }

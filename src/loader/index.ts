@@ -1,3 +1,5 @@
+export { type AttachOptions, attachProgram, attachStructOps } from "./attach.ts";
+export { BpfLink } from "./bpf-link.ts";
 export { Globals, type GlobalVariable } from "./globals.ts";
 export { DEFAULT_KERNEL_VERSION, type KconfigOptions } from "./kconfig.ts";
 export type { LinkedProgram } from "./link.ts";
@@ -7,7 +9,7 @@ export { LiveProgram, LoadedObject } from "./loaded-object.ts";
 export { type MapInput, MapTypes } from "./map-types.ts";
 export { BpfObject, type OpenOptions } from "./object.ts";
 export type { LinkOptions, OpenedObject } from "./opened.ts";
-export { PerfBuffer, RingBuffer } from "./rings.ts";
+export { PerfBuffer, type PerfSample, RingBuffer } from "./rings.ts";
 export { matchSection, SECTION_TABLE, type SectionDef, type SectionMatch } from "./section-table.ts";
 export type {
   ExternSpec,

@@ -3,6 +3,8 @@ import type { Backend, ProgInfo, TestRunAttr, TestRunResult } from "../backend/i
 import { BTF_KIND_STRUCT, BTF_KIND_TYPEDEF } from "../btf/index.ts";
 import { BackendError, LoadError } from "../diag/index.ts";
 import { errnoName } from "../uapi/index.ts";
+import { type AttachOptions, attachProgram } from "./attach.ts";
+import type { BpfLink } from "./bpf-link.ts";
 import { Globals } from "./globals.ts";
 import type { LinkedProgram } from "./link.ts";
 import type { LiveMap } from "./live-map.ts";
@@ -32,6 +34,11 @@ export class LiveProgram {
   /** BPF_PROG_TEST_RUN; `err` of the result is the command's errno. */
   testRun(attr: TestRunAttr = {}): TestRunResult {
     return this.#backend.progTestRun(this.fd, attr);
+  }
+
+  /** Where its section says, or where the options say. Closing the link detaches the program. */
+  attach(options?: AttachOptions): BpfLink {
+    return attachProgram(this.#backend, this.spec, this.fd, options);
   }
 
   info(): ProgInfo {

@@ -30,6 +30,16 @@ export class PerfEventArrayMap extends FdArrayMap {
     }
   }
 
+  /** A sample waits. */
+  get hasData(): boolean {
+    for (let i = 0; i < this.maxEntries; i++) {
+      const ring = this.#ring(this.values + i * this.stride);
+      const word = (offset: number): number => this.env.space.u32[(ring + offset) >>> 2];
+      if (ring !== 0 && word(PERF_RING_TAIL) !== word(PERF_RING_HEAD)) return true;
+    }
+    return false;
+  }
+
   #ring(at: number): number {
     return this.env.space.u32[(at + PERF_SLOT_RING) >>> 2];
   }

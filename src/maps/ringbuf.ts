@@ -53,6 +53,13 @@ export class RingbufMap extends BpfMap {
     return this.word(at) + this.word(at + 4) * 2 ** 32;
   }
 
+  /** A record waits that is no longer reserved. */
+  get hasData(): boolean {
+    const position = this.#position(RING_CONSUMER);
+    if (position >= this.#position(RING_PRODUCER)) return false;
+    return (this.env.space.u32[(this.word(RING_DATA) + (position % this.maxEntries)) >>> 2] & BUSY) === 0;
+  }
+
   /** Hands over each submitted record once, oldest first, up to the first that is still reserved; returns how many. */
   consume(onRecord: (data: Uint8Array) => void): number {
     let n = 0;

@@ -1,9 +1,11 @@
 /** A backend in a few lines: hash maps of bytes, programs that are kept and not run. Records every command. */
 import type {
   Backend,
+  BatchResult,
   MapCreateAttr,
   MapInfo,
   ProgLoadAttr,
+  ProgQueryResult,
   TestRunResult,
 } from "../../src/backend/index.ts";
 import { EBADF, EINVAL, ENOENT, EPERM } from "../../src/uapi/index.ts";
@@ -11,6 +13,8 @@ import { EBADF, EINVAL, ENOENT, EPERM } from "../../src/uapi/index.ts";
 const hex = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
 const unhex = (text: string): Uint8Array =>
   Uint8Array.from(text.match(/../g) ?? [], (b) => Number.parseInt(b, 16));
+
+const NO_BATCH: BatchResult = { err: -EINVAL, count: 0 };
 
 export interface FakeMap {
   readonly attr: MapCreateAttr;
@@ -169,5 +173,50 @@ export class FakeBackend implements Backend {
     const records = this.maps.get(fd)!.records.splice(0);
     for (const record of records) onSample(1, record);
     return records.length;
+  }
+  mapLookupBatch(): BatchResult {
+    return NO_BATCH;
+  }
+  mapLookupAndDeleteBatch(): BatchResult {
+    return NO_BATCH;
+  }
+  mapUpdateBatch(): BatchResult {
+    return NO_BATCH;
+  }
+  mapDeleteBatch(): BatchResult {
+    return NO_BATCH;
+  }
+  progBindMap(): number {
+    return -EINVAL;
+  }
+  rawTracepointOpen(): number {
+    return -EINVAL;
+  }
+  progAttach(): number {
+    return -EINVAL;
+  }
+  progDetach(): number {
+    return -EINVAL;
+  }
+  progQuery(): ProgQueryResult {
+    return { err: -EINVAL, prog_ids: [], link_ids: [], attach_flags: 0, revision: 0n };
+  }
+  perfEventOpen(): number {
+    return -EINVAL;
+  }
+  iterCreate(): number {
+    return -EINVAL;
+  }
+  read(): number {
+    return -EINVAL;
+  }
+  enableStats(): number {
+    return -EINVAL;
+  }
+  tokenCreate(): number {
+    return -EINVAL;
+  }
+  pollMap(): Promise<void> {
+    return Promise.resolve();
   }
 }
