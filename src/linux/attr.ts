@@ -43,7 +43,16 @@ export const PROG_QUERY: StructLayout = layoutOf(`
 /** link_create's head, and one layout for each member of its union (at 16). */
 const LINK_HEAD = "prog_fd:4 target_fd:4 attach_type:4 flags:4";
 const linkLayout = (members: string): StructLayout => layoutOf(`${LINK_HEAD} ${members}`);
-export const LINK_CREATE = {
+type LinkKind =
+  | "target_btf_id"
+  | "iter"
+  | "perf_event"
+  | "kprobe_multi"
+  | "uprobe_multi"
+  | "tracing"
+  | "netfilter"
+  | "position";
+export const LINK_CREATE: Readonly<Record<LinkKind, StructLayout>> = {
   target_btf_id: linkLayout("target_btf_id:4"),
   iter: linkLayout("iter_info:8 iter_info_len:4"),
   perf_event: linkLayout("bpf_cookie:8"),
@@ -53,7 +62,7 @@ export const LINK_CREATE = {
   netfilter: linkLayout("pf:4 hooknum:4 priority:4 nf_flags:4"),
   /** tcx, netkit, cgroup. */
   position: linkLayout("relative_fd:4 (relative_id:4) expected_revision:8"),
-} satisfies Readonly<Record<string, StructLayout>>;
+};
 
 export const LINK_UPDATE: StructLayout = layoutOf("link_fd:4 new_prog_fd:4 flags:4 old_prog_fd:4");
 export const LINK_DETACH: StructLayout = layoutOf("link_fd:4");
