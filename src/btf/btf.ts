@@ -33,11 +33,8 @@ import {
   BTF_VERSION,
 } from "./constants.ts";
 import { NameIndex } from "./name-index.ts";
+import { EXTRA_EACH, EXTRA_FIXED } from "./records.ts";
 import type { BtfEnumerator, BtfMember, BtfParam, BtfType, BtfVarSecinfo } from "./types.ts";
-
-/** Words that follow struct btf_type: fixed, and for each of vlen elements. Index: kind. */
-const EXTRA_FIXED = [0, 1, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0];
-const EXTRA_EACH = [0, 0, 0, 0, 3, 3, 2, 0, 0, 0, 0, 0, 0, 2, 0, 3, 0, 0, 0, 3];
 
 /** Longest chain of typedefs, modifiers and arrays that is followed (as libbpf). */
 const MAX_RESOLVE_DEPTH = 32;
@@ -140,6 +137,19 @@ export class Btf {
   /** Absolute offset in `bytes` of a type's record; the type must be its own, not the base's. */
   recordOffset(id: number): number {
     return this.#typesOffset + this.#record(id) * 4;
+  }
+
+  /**
+   * Its own type records as words of the host's byte order, without the base's: for code that copies or compares
+   * records whole (records.ts). Not to be written.
+   */
+  get words(): Uint32Array {
+    return this.#words;
+  }
+
+  /** Index in `words` where a type's record starts; the type must be its own, not the base's. */
+  recordWord(id: number): number {
+    return this.#record(id);
   }
 
   #record(id: number): number {

@@ -7,9 +7,12 @@ export {
   coreRelocations,
   parseBtfExt,
 } from "./btf-ext.ts";
+export { BtfBuilder, convertBtf, type NewBtfType } from "./builder.ts";
 export * from "./constants.ts";
 export * from "./core.ts";
 export { essentialName, typesCompatible } from "./core-types.ts";
+export { type DedupResult, dedupBtf } from "./dedup/dedup.ts";
 export { type BtfRawRow, btfRawRow, btfRawText } from "./raw.ts";
 export type { BtfEnumerator, BtfMember, BtfParam, BtfType, BtfVarSecinfo } from "./types.ts";
+export { validateBtf } from "./validate.ts";
 export { type BtfValue, type FormatOptions, formatValue, parseValue } from "./values.ts";
