@@ -37,10 +37,11 @@ export const UNPROCESSED = -1;
 /** Structs within structs that are compared by value (libbpf follows 16 levels). */
 const MAX_NESTING = 16;
 /**
- * Steps of comparison in one deduplication. The merged BTF of 700 objects takes some millions; what takes more than this
+ * Steps of comparison in one deduplication. Merged kernels and objects take 60 for each type; what takes more than this
  * was made to take time.
  */
-const MAX_STEPS = 500_000_000;
+const MAX_STEPS = 1_000_000;
+const MAX_STEPS_PER_TYPE = 300;
 const MAX_NESTED_STEPS = 100_000;
 
 export class Equivalence {
@@ -51,7 +52,7 @@ export class Equivalence {
   readonly #assumed: Int32Array;
   #assumptions: number[] = [];
   #stack: number[] = [];
-  #steps = 0;
+  #stepsLeft: number;
   #nestedSteps = 0;
   /**
    * The graphs agree, but only if a forward declaration of the base were resolved to an own struct: the base is fixed,
@@ -62,6 +63,7 @@ export class Equivalence {
   constructor(table: TypeTable, map: Int32Array) {
     this.#table = table;
     this.#map = map;
+    this.#stepsLeft = MAX_STEPS + MAX_STEPS_PER_TYPE * table.count;
     this.#assumed = new Int32Array(table.count).fill(-1);
   }
 
@@ -90,8 +92,7 @@ export class Equivalence {
 
   /** One pair; the pairs below it go onto the stack, the first on top. */
   #pair(cand: number, target: number): boolean {
-    if (++this.#steps > MAX_STEPS)
-      throw new BtfError(`more than ${MAX_STEPS} comparisons of types`, { typeId: cand });
+    if (--this.#stepsLeft < 0) throw new BtfError("types take absurdly long to compare", { typeId: cand });
     if (this.resolve(cand) === this.resolve(target)) return true;
     const canon = this.#resolveForward(target);
     const assumed = this.#assumed[canon]!;
