@@ -1,6 +1,12 @@
+export { CTX_POINTERS, type CtxPointer } from "./ctx-pointers.ts";
 export * from "./errno.ts";
+export { CTX_ACCESS } from "./generated/ctx-access.ts";
 export * from "./generated/enums.ts";
 export { GPL_ONLY_HELPERS, HELPERS_BY_PROG_TYPE } from "./generated/helper-availability.ts";
+export { BTF_ID_SETS, HELPER_TABLES, HELPER_VARIANTS, type HelperTable } from "./generated/helper-specs.ts";
 export { HELPER_PROTOS, type HelperProto } from "./generated/helpers.ts";
+export { KFUNC_TABLES } from "./generated/kfuncs.ts";
 export * from "./insn.ts";
+export * from "./kfunc-flags.ts";
 export * from "./prog-flags.ts";
+export { compareVersions, RULES, type Rule, type RuleName, rulesOf } from "./rules.ts";
