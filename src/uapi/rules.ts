@@ -10,40 +10,65 @@ export interface Rule {
   readonly meaning: string;
 }
 
-export const RULES = {
+export const RULES: Readonly<Record<RuleName, Rule>> = {
+  "no-isa-v4": {
+    since: "",
+    until: "6.6",
+    meaning: "no sign-extending loads and moves, BSWAP, signed division, JA with a 32-bit offset",
+  },
+  "no-may-goto": { since: "", until: "6.9", meaning: "no JCOND instruction" },
   "map-ptr-is-btf-id": {
     since: "6.9",
     meaning: "CONST_PTR_TO_MAP can stand for a struct bpf_map in kfunc calls",
-  },
-  "references-in-state": {
-    since: "6.14",
-    meaning: "acquired references belong to the path, not to a frame: a callback may release its caller's",
-  },
-  "untrusted-mem-pointers": {
-    since: "6.17",
-    meaning: "loads of pointers to primitive types and void from BTF objects give untrusted read-only memory",
-  },
-  "untrusted-rdonly-mem": {
-    since: "6.17",
-    meaning:
-      "bpf_rdonly_cast(p, 0) and friends give PTR_TO_MEM | MEM_RDONLY | PTR_UNTRUSTED, loaded under the fault rule",
-  },
-  "load-acquire-store-release": { since: "6.15", meaning: "BPF_LOAD_ACQ and BPF_STORE_REL" },
-  "helper-mem-access-type": {
-    since: "6.14",
-    meaning: "helpers' memory arguments are checked as reads or writes, not as a third kind of access",
-  },
-  "speculation-nospec": {
-    since: "6.17",
-    meaning: "unprivileged programs get speculation barriers where older kernels reject",
   },
   "fill-assigns-scalar-id": {
     since: "6.9",
     meaning: "filling a spilled scalar links it with the slot by an id",
   },
-} as const satisfies Record<string, Rule>;
+  "tail-call-keeps-pkt": { since: "", until: "6.12", meaning: "a tail call leaves packet pointers valid" },
+  "references-in-state": {
+    since: "6.14",
+    meaning: "acquired references belong to the path, not to a frame: a callback may release its caller's",
+  },
+  "helper-mem-access-type": {
+    since: "6.14",
+    meaning: "helpers' memory arguments are checked as reads or writes, not as a third kind of access",
+  },
+  "tracing-timers": { since: "6.15", meaning: "tracing programs may use maps with timers and work queues" },
+  "load-acquire-store-release": { since: "6.15", meaning: "BPF_LOAD_ACQ and BPF_STORE_REL" },
+  "struct-ops-refcounted-args": {
+    since: "6.15",
+    meaning: "struct_ops arguments named __ref are acquired references",
+  },
+  "untrusted-mem-pointers": {
+    since: "6.17",
+    meaning: "pointers to primitive types and void loaded from BTF objects are untrusted read-only memory",
+  },
+  "untrusted-rdonly-mem": {
+    since: "6.17",
+    meaning:
+      "PTR_TO_MEM | MEM_RDONLY | PTR_UNTRUSTED may share a load with BTF pointers (the fault rule covers both)",
+  },
+  "speculation-nospec": {
+    since: "6.17",
+    meaning: "unprivileged programs get speculation barriers where older kernels reject",
+  },
+};
 
-export type RuleName = keyof typeof RULES;
+export type RuleName =
+  | "no-isa-v4"
+  | "no-may-goto"
+  | "map-ptr-is-btf-id"
+  | "fill-assigns-scalar-id"
+  | "tail-call-keeps-pkt"
+  | "references-in-state"
+  | "helper-mem-access-type"
+  | "tracing-timers"
+  | "load-acquire-store-release"
+  | "struct-ops-refcounted-args"
+  | "untrusted-mem-pointers"
+  | "untrusted-rdonly-mem"
+  | "speculation-nospec";
 
 /** "6.12" < "6.18". */
 export function compareVersions(a: string, b: string): number {
