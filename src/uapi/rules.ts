@@ -11,6 +11,24 @@ export interface Rule {
 }
 
 export const RULES: Readonly<Record<RuleName, Rule>> = {
+  "signed-products": {
+    since: "6.14",
+    meaning: "a product has bounds where no end of the ranges overflows, negative numbers included",
+  },
+  "wrapped-sums-keep-range": {
+    since: "6.17",
+    meaning: "a sum or difference keeps its unsigned range where both ends of it wrap",
+  },
+  "negation-tracked": { since: "6.17", meaning: "NEG keeps bounds and known bits" },
+  "tnum-product-unions": {
+    since: "6.18",
+    meaning: "tnum_mul() joins both outcomes of an unknown bit instead of adding masks",
+  },
+  "masks-fork": {
+    since: "6.12",
+    meaning:
+      "AND and OR with a constant look at a number in [-1, 0] as two paths (a fix in 6.12 and 6.18 stable kernels)",
+  },
   "no-isa-v4": {
     since: "",
     until: "6.6",
@@ -56,6 +74,11 @@ export const RULES: Readonly<Record<RuleName, Rule>> = {
 };
 
 export type RuleName =
+  | "signed-products"
+  | "wrapped-sums-keep-range"
+  | "negation-tracked"
+  | "tnum-product-unions"
+  | "masks-fork"
   | "no-isa-v4"
   | "no-may-goto"
   | "map-ptr-is-btf-id"

@@ -69,6 +69,8 @@ export interface InsnAux {
   prunePoint: boolean;
   forceCheckpoint: boolean;
   jmpPoint: boolean;
+  /** Something jumps here (other than by falling through). */
+  jumpTarget: boolean;
   callsCallback: boolean;
   isIterNext: boolean;
   /** SCC of the control-flow graph, 0: in none. */
@@ -108,6 +110,35 @@ export interface Pending {
   readonly logPos: number;
 }
 
+/** Which slots each instruction reads and surely writes, gathered as it goes: kernel/bpf/liveness.c of 6.18. */
+export interface StackLiveness {
+  /** Before and after an instruction is executed. */
+  begin(env: Env, insnIdx: number): void;
+  commit(env: Env): void;
+  markRead(env: Env, frameno: number, insnIdx: number, spi: number): void;
+  /** The current function returns. */
+  leave(env: Env): void;
+  /** All eight bytes are written. */
+  markWrite(env: Env, frameno: number, spi: number): void;
+  /** Which slots of each frame of a checkpoint may still be read, into `aliveLo` and `aliveHi` (slots 32 up). */
+  query(env: Env, state: VerifierState): void;
+  readonly aliveLo: Int32Array;
+  readonly aliveHi: Int32Array;
+}
+
+/** Paths that joined a loop which is still being explored. */
+export interface LoopRecord {
+  /** Such paths now held. */
+  readonly count: number;
+  /** A new checkpoint; and one that is explored. */
+  enter(env: Env, state: VerifierState): void;
+  exit(env: Env, state: VerifierState): void;
+  /** `cur` is covered by `old`, whose loop is not done. */
+  add(env: Env, old: VerifierState, cur: VerifierState, insnIdx: number): void;
+  /** May more paths still add precision marks to this state? */
+  isIncomplete(env: Env, state: VerifierState): boolean;
+}
+
 /** What the program is attached to, as far as its BTF says. */
 export interface AttachFunc {
   readonly name: string;
@@ -141,12 +172,13 @@ export class Env {
   resolvedProgType = 0;
   /** prog->expected_attach_type; an extension takes its target's. */
   expectedAttachType = 0;
-  /** Type whose context layout holds (env->ops): as resolvedProgType, but STRUCT_OPS keeps its own. */
   gplCompatible = false;
   /** Has func_info (and so BTF for every function). */
   hasFuncInfo = false;
   /** prog->aux->attach_func_proto, and the function, hook or member that it belongs to. */
   attachFunc: AttachFunc | null = null;
+  /** STRUCT_OPS: "tcp_congestion_ops.release". */
+  structOpsMember = "";
   /** prog->aux->attach_btf_trace: a raw tracepoint's arguments come from BTF. */
   attachBtfTrace = false;
   /** prog->aux->changes_pkt_data. */
@@ -170,6 +202,26 @@ export class Env {
   prevInsnsProcessed = 0;
 
   idGen = 0;
+
+  /** Set by prepareAnalysis(); the rest reports to it. */
+  stackLiveness: StackLiveness | null = null;
+  loops: LoopRecord | null = null;
+  /** Checkpoints now held. */
+  exploredStates = 0;
+  /** Masks of pointer arithmetic were found: pruning compares unknown numbers exactly (unprivileged programs). */
+  exploreAluLimits = false;
+  /** One of the program's maps is an arena. */
+  hasArena = false;
+
+  // Rules that every arithmetic instruction asks for (src/uapi/rules.ts).
+  readonly wrapsKeepRange: boolean;
+  readonly tracksNeg: boolean;
+  readonly mulTracksSigned: boolean;
+  readonly tnumMulPrecise: boolean;
+  readonly forksMasks: boolean;
+
+  /** Source line that the log printed last: an index of lineInfo, or -1. */
+  prevLine = -1;
 
   /** History entry of the current instruction, if it has one (env->cur_hist_ent). */
   curHistory: HistoryEntry | null = null;
@@ -208,6 +260,12 @@ export class Env {
     this.log = log;
     this.slots = slots;
     this.aux = aux;
+    const { rules } = profile;
+    this.wrapsKeepRange = rules.has("wrapped-sums-keep-range");
+    this.tracksNeg = rules.has("negation-tracked");
+    this.mulTracksSigned = rules.has("signed-products");
+    this.tnumMulPrecise = rules.has("tnum-product-unions");
+    this.forksMasks = rules.has("masks-fork");
   }
 
   get frame(): FuncState {

@@ -79,6 +79,8 @@ export class FuncState {
   inExceptionCallbackFn = false;
   callbackRetRange: RetvalRange = { min: 0, max: 0 };
   callbackDepth = 0;
+  /** How often this asynchronous callback was entered on the path. */
+  asyncEntryCount = 0;
   /** Bytes of stack that the function was seen to use. */
   allocatedStack = 0;
 
@@ -151,6 +153,7 @@ export class FuncState {
     c.inExceptionCallbackFn = this.inExceptionCallbackFn;
     c.callbackRetRange = this.callbackRetRange;
     c.callbackDepth = this.callbackDepth;
+    c.asyncEntryCount = this.asyncEntryCount;
     c.allocatedStack = this.allocatedStack;
     return c;
   }
@@ -190,6 +193,9 @@ export class VerifierState {
   callbackUnrollDepth = 0;
   mayGotoDepth = 0;
   equalState: VerifierState | null = null;
+  /** Checkpoints: paths that this one covered, and that it did not. */
+  hitCount = 0;
+  missCount = 0;
 
   /** A copy that shares registers and slots (copy_verifier_state()); `branches` is the copier's business. */
   copy(): VerifierState {
