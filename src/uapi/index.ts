@@ -8,5 +8,6 @@ export { HELPER_PROTOS, type HelperProto } from "./generated/helpers.ts";
 export { KFUNC_TABLES } from "./generated/kfuncs.ts";
 export * from "./insn.ts";
 export * from "./kfunc-flags.ts";
+export { isGplCompatible } from "./license.ts";
 export * from "./prog-flags.ts";
 export { compareVersions, RULES, type Rule, type RuleName, rulesOf } from "./rules.ts";

@@ -71,9 +71,40 @@ export const RULES: Readonly<Record<RuleName, Rule>> = {
     since: "6.17",
     meaning: "unprivileged programs get speculation barriers where older kernels reject",
   },
+  "private-stack": {
+    since: "6.13",
+    meaning: "programs that cannot interrupt themselves may use up to 512 bytes of stack in each function",
+  },
+  "struct-ops-return-kptr": {
+    since: "6.15",
+    meaning: "a struct_ops member that returns an object may return one that the program holds",
+  },
+  "ld-abs-leaves-subprog": {
+    since: "6.12",
+    meaning: "a classic packet load in a function may return 0 to its caller (a fix in stable kernels)",
+  },
+  "might-sleep-subprogs": {
+    since: "6.15",
+    meaning: "whether a global function may sleep is found before it is called",
+  },
+  "array-lookup-not-null": {
+    since: "6.14",
+    meaning: "looking up a constant key inside an array cannot fail",
+  },
+  "null-arg-precise": { since: "6.12", meaning: "a null argument of a helper is marked precise" },
+  "untrusted-args": { since: "6.17", meaning: "arguments of global functions may be tagged untrusted" },
+  "tail-call-changes-packet": { since: "6.12", meaning: "a tail call invalidates packet pointers" },
 };
 
 export type RuleName =
+  | "tail-call-changes-packet"
+  | "untrusted-args"
+  | "null-arg-precise"
+  | "array-lookup-not-null"
+  | "might-sleep-subprogs"
+  | "ld-abs-leaves-subprog"
+  | "struct-ops-return-kptr"
+  | "private-stack"
   | "signed-products"
   | "wrapped-sums-keep-range"
   | "negation-tracked"

@@ -27,7 +27,7 @@ export interface Subprog {
   readonly start: number;
   /** One past its last slot. */
   end: number;
-  readonly name: string;
+  name: string;
   stackDepth: number;
   isGlobal: boolean;
   isAsyncCb: boolean;

@@ -35,6 +35,8 @@ export class RegState {
   /** Dynptr slots and CONST_PTR_TO_DYNPTR: BPF_DYNPTR_TYPE_*, and whether this is the first of the two slots. */
   dynptrType = 0;
   dynptrFirstSlot = false;
+  /** PTR_TO_MEM: the dynptr that this is a slice of. */
+  dynptrId = 0;
   /** Iterator slots: BPF_ITER_STATE_*, and how often its next() was called. */
   iterState = 0;
   iterDepth = 0;
@@ -88,6 +90,7 @@ export class RegState {
     this.memSize = from.memSize;
     this.dynptrType = from.dynptrType;
     this.dynptrFirstSlot = from.dynptrFirstSlot;
+    this.dynptrId = from.dynptrId;
     this.iterState = from.iterState;
     this.iterDepth = from.iterDepth;
     this.irqClass = from.irqClass;

@@ -47,6 +47,8 @@ export interface Reference {
   readonly insnIdx: number;
   /** Locks: what holds the lock (a map, or a BTF of an allocated object). */
   readonly ptr: object | null;
+  /** Kernels before 6.14: the callback's frame that took it, or 0. */
+  readonly callbackFrame: number;
 }
 
 export const REF_TYPE_PTR = 1;

@@ -85,6 +85,6 @@ export interface LoadedProgram {
 }
 
 export interface Engine {
-  readonly name: "auto" | "jit" | "interp";
+  readonly name: "jit" | "interp";
   load(program: VmProgram): LoadedProgram;
 }

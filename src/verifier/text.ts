@@ -1,0 +1,13 @@
+/** Numbers in messages, as printf prints them. */
+import { toU64 } from "./int64.ts";
+import type { RegState } from "./reg.ts";
+
+/** %#llx: zero has no prefix. */
+export function hexAlt(value: bigint): string {
+  return value === 0n ? "0" : `0x${value.toString(16)}`;
+}
+
+/** tnum_strn() of a register's value or variable offset: "(0x10; 0xff)". */
+export function varOffText(reg: RegState): string {
+  return `(${hexAlt(toU64(reg.valueLo, reg.valueHi))}; ${hexAlt(toU64(reg.maskLo, reg.maskHi))})`;
+}
