@@ -3,6 +3,7 @@ const benches: Readonly<Record<string, () => Promise<{ run(args: readonly string
   interp: () => import("./interp.ts"),
   jit: () => import("./jit.ts"),
   maps: () => import("./maps.ts"),
+  rings: () => import("./rings.ts"),
 };
 
 const [name = "", ...args] = process.argv.slice(2);

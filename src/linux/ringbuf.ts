@@ -8,8 +8,13 @@ import { type Mapping, PROT_READ, PROT_WRITE, type Syscalls } from "./syscall.ts
 const HEADER = 8;
 const BUSY = 0x80000000;
 const DISCARD = 0x40000000;
-/** Positions are told to the kernel this often, so that producers find room while a long batch is read. */
-const PUBLISH_EVERY = 1 << 16;
+/** What is copied at a time, and after how much producers are told that there is room. */
+const CHUNK = 1 << 16;
+
+/** Of a record with its header, from the header's length word. */
+function recordSize(head: number): number {
+  return ((head & ~DISCARD) + HEADER + 7) & ~7;
+}
 
 export class RingbufReader {
   readonly #consumerMap: Mapping;
@@ -18,7 +23,7 @@ export class RingbufReader {
   readonly #producer: BigInt64Array;
   readonly #bytes: Uint8Array;
   readonly #heads: Int32Array;
-  readonly #mask: number;
+  readonly #size: number;
   #position: number;
 
   /** `size`: the map's max_entries. A negative errno where it cannot be mapped. */
@@ -41,42 +46,53 @@ export class RingbufReader {
     this.#producer = new BigInt64Array(producer.buffer, 0, 1);
     this.#bytes = new Uint8Array(producer.buffer, page, 2 * size);
     this.#heads = new Int32Array(producer.buffer, page, size / 2);
-    this.#mask = size - 1;
+    this.#size = size;
     this.#position = Number(Atomics.load(this.#consumer, 0));
   }
 
-  /** Hands over each submitted record once, oldest first, up to the first that is still reserved; returns how many. */
+  /** Where the submitted records end that start at `from`, at most CHUNK bytes away; `end` is the producer's position. */
+  #submitted(from: number, end: number): number {
+    let position = from;
+    while (position < end && position - from < CHUNK) {
+      // Positions grow beyond 2^32; a remainder is exact where a mask is not.
+      const head = Atomics.load(this.#heads, (position % this.#size) >>> 2);
+      if (head & BUSY) break;
+      position += recordSize(head);
+    }
+    return position;
+  }
+
+  /**
+   * Hands over each submitted record once, oldest first, up to the first that is still reserved; returns how many. The
+   * records of a chunk are views of one copy: an array of its own for each, with the buffer that goes with it, costs
+   * ten times as much.
+   */
   consume(onRecord: (data: Uint8Array) => void): number {
     let n = 0;
-    let position = this.#position;
-    let published = position;
-    let end = Number(Atomics.load(this.#producer, 0));
-    try {
-      for (;;) {
-        if (position === end) {
-          end = Number(Atomics.load(this.#producer, 0));
-          if (position === end) break;
-        }
-        // Positions grow beyond 2^32; a remainder is exact where a mask is not.
-        const at = position % (this.#mask + 1);
-        const head = Atomics.load(this.#heads, at >>> 2);
-        if (head & BUSY) break;
-        const length = head & ~DISCARD;
-        position += (length + HEADER + 7) & ~7;
-        if (!(head & DISCARD)) {
+    for (;;) {
+      const start = this.#position;
+      const end = this.#submitted(start, Number(Atomics.load(this.#producer, 0)));
+      if (end === start) return n;
+      const at = start % this.#size;
+      const chunk = this.#bytes.slice(at, at + (end - start));
+      const heads = new Int32Array(chunk.buffer);
+      try {
+        for (let offset = 0; offset < chunk.length; ) {
+          const head = heads[offset >>> 2]!;
+          const from = offset + HEADER;
+          offset += recordSize(head);
+          this.#position = start + offset;
+          if (head & DISCARD) continue;
           n++;
-          onRecord(this.#bytes.slice(at + HEADER, at + HEADER + length));
+          onRecord(new Uint8Array(chunk.buffer, from, head));
+          // The callback has read on by itself.
+          if (this.#position !== start + offset) break;
         }
-        if (position - published >= PUBLISH_EVERY) {
-          Atomics.store(this.#consumer, 0, BigInt(position));
-          published = position;
-        }
+      } finally {
+        // Producers find room from here on.
+        Atomics.store(this.#consumer, 0, BigInt(this.#position));
       }
-    } finally {
-      this.#position = position;
-      if (position !== published) Atomics.store(this.#consumer, 0, BigInt(position));
     }
-    return n;
   }
 
   close(): void {

@@ -9,6 +9,13 @@ const PAGE_SIZE = 4096;
 const HEADER = 8;
 const BUSY = 0x80000000;
 const DISCARD = 0x40000000;
+/** Records are copied out in pieces of about this size. */
+const CHUNK = 1 << 16;
+
+/** Of a record with its header, from the header's length word. */
+function recordSize(head: number): number {
+  return ((head & ~DISCARD) + HEADER + 7) & ~7;
+}
 
 /** ringbuf_map_alloc. */
 export function checkRingbuf(attr: MapAttr): number {
@@ -60,23 +67,48 @@ export class RingbufMap extends BpfMap {
     return (this.env.space.u32[(this.word(RING_DATA) + (position % this.maxEntries)) >>> 2] & BUSY) === 0;
   }
 
-  /** Hands over each submitted record once, oldest first, up to the first that is still reserved; returns how many. */
+  #submitted(from: number, end: number): number {
+    const data = this.word(RING_DATA);
+    // A record may reach beyond the ring's end; the one behind it starts at the ring's start.
+    const limit = Math.min(end, from + CHUNK, from - (from % this.maxEntries) + this.maxEntries);
+    let position = from;
+    while (position < limit) {
+      const head = this.env.space.u32[(data + (position % this.maxEntries)) >>> 2];
+      if (head & BUSY) break;
+      position += recordSize(head);
+    }
+    return position;
+  }
+
+  #consumed(position: number): void {
+    this.set(RING_CONSUMER, position % 2 ** 32);
+    this.set(RING_CONSUMER + 4, Math.floor(position / 2 ** 32));
+  }
+
+  /**
+   * Hands over each submitted record once, oldest first, up to the first that is still reserved; returns how many.
+   * Records are views of a copy that some of them share.
+   */
   consume(onRecord: (data: Uint8Array) => void): number {
     let n = 0;
-    let position = this.#position(RING_CONSUMER);
-    while (position < this.#position(RING_PRODUCER)) {
-      const at = this.word(RING_DATA) + (position % this.maxEntries);
-      const head = this.env.space.u32[at >>> 2];
-      if (head & BUSY) break;
-      const length = head & ~DISCARD;
-      const data = head & DISCARD ? undefined : this.env.space.u8.slice(at + HEADER, at + HEADER + length);
-      position += Math.ceil((length + HEADER) / 8) * 8;
-      this.set(RING_CONSUMER, position % 2 ** 32);
-      this.set(RING_CONSUMER + 4, Math.floor(position / 2 ** 32));
-      if (data === undefined) continue;
-      n++;
-      onRecord(data);
+    for (;;) {
+      const start = this.#position(RING_CONSUMER);
+      const end = this.#submitted(start, this.#position(RING_PRODUCER));
+      if (end === start) return n;
+      const at = this.word(RING_DATA) + (start % this.maxEntries);
+      const chunk = this.env.space.u8.slice(at, at + (end - start));
+      const heads = new Uint32Array(chunk.buffer);
+      for (let offset = 0; offset < chunk.length; ) {
+        const head = heads[offset >>> 2];
+        const from = offset + HEADER;
+        offset += recordSize(head);
+        this.#consumed(start + offset);
+        if (head & DISCARD) continue;
+        n++;
+        onRecord(new Uint8Array(chunk.buffer, from, head));
+        // The callback has read on by itself.
+        if (this.#position(RING_CONSUMER) !== start + offset) break;
+      }
     }
-    return n;
   }
 }

@@ -63,6 +63,22 @@ describe.each(kernels)("rings of %s", (_name, skip, open) => {
     program.close();
   });
 
+  it.skipIf(skip)("let the reader of a record read on", async () => {
+    const backend = await open();
+    const program = openRingProgram(backend, { kind: "ringbuf", events: 30, size: 64 });
+    program.run();
+    const counts: number[] = [];
+    const nested = (data: Uint8Array): void => {
+      counts.push(countOf(data));
+      if (counts.length === 5) backend.ringbufConsume(program.map, nested);
+      if (counts.length === 20) throw new Error("stop");
+    };
+    expect(() => backend.ringbufConsume(program.map, nested)).toThrow("stop");
+    backend.ringbufConsume(program.map, nested);
+    expect(counts).toEqual(Array.from({ length: 30 }, (_, i) => i));
+    program.close();
+  });
+
   it.skipIf(skip)("hand over perf samples, filled up to 4 bytes behind a multiple of 8", async () => {
     const backend = await open();
     const program = openRingProgram(backend, { kind: "perf", events: 3, size: 64 });
