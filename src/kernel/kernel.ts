@@ -375,7 +375,8 @@ export class Kernel implements Backend {
 
   btfLoad(btf: Uint8Array, _options?: BtfLoadOptions): FdOrErrno {
     const view = new DataView(btf.buffer, btf.byteOffset, btf.byteLength);
-    if (btf.length < 24 || view.getUint16(0, true) !== 0xeb9f || btf[2] !== 1) return -EINVAL;
+    if (btf.length < 24 || view.getUint16(0, true) !== 0xeb9f) return -EINVAL;
+    if (btf[2] !== 1) return -ENOTSUPP;
     const object = new BtfObject(btf.slice(), (released) => this.#btfs.remove(released));
     this.#btfs.add(object);
     return this.#install(object);
@@ -509,7 +510,7 @@ export class Kernel implements Backend {
 
   objPin(fd: number, path: string): ZeroOrErrno {
     const object = this.#fds.lookup(fd);
-    return object === undefined ? -EBADF : this.#pins.pin(path, object);
+    return object === undefined ? -EINVAL : this.#pins.pin(path, object);
   }
 
   objGet(path: string): FdOrErrno {
@@ -615,10 +616,13 @@ export class Kernel implements Backend {
       id: link.id,
       prog_id: program?.id ?? 0,
       attach_type: link.point.attachType,
+      // What is detached stands nowhere.
       target:
-        link.type === BPF_LINK_TYPE_TRACING && program !== undefined
-          ? program.parts.attachBtfId
-          : link.point.target,
+        program === undefined
+          ? 0
+          : link.type === BPF_LINK_TYPE_TRACING
+            ? program.parts.attachBtfId
+            : link.point.target,
     };
   }
 

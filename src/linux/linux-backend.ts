@@ -561,7 +561,7 @@ export class LinuxBackend implements Backend {
     const known = this.rings.get(fd);
     if (known !== undefined) return known;
     const info = this.mapInfo(fd);
-    if (typeof info === "number") return info;
+    if (typeof info === "number") return info === -uapi.EBADFD ? -uapi.EBADF : info;
     if (info.type !== uapi.BPF_MAP_TYPE_RINGBUF) return -uapi.EINVAL;
     const ring = RingbufReader.open(this.sys, fd, info.max_entries);
     if (typeof ring !== "number") this.rings.set(fd, ring);
@@ -577,7 +577,7 @@ export class LinuxBackend implements Backend {
     const known = this.perfs.get(fd);
     if (known !== undefined) return known;
     const info = this.mapInfo(fd);
-    if (typeof info === "number") return info;
+    if (typeof info === "number") return info === -uapi.EBADFD ? -uapi.EBADF : info;
     if (info.type !== uapi.BPF_MAP_TYPE_PERF_EVENT_ARRAY) return -uapi.EINVAL;
     const perf = PerfReader.open(this.sys, info.max_entries, (cpu, event) =>
       this.mapUpdateElem(

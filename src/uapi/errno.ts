@@ -71,6 +71,8 @@ const names: Readonly<Record<number, string>> = {
   40: "ELOOP",
   53: "EBADR",
   61: "ENODATA",
+  71: "EPROTO",
+  74: "EBADMSG",
   75: "EOVERFLOW",
   77: "EBADFD",
   90: "EMSGSIZE",

@@ -43,6 +43,11 @@ const needs = {
     hint: "run as root on Linux with BTF",
   },
   taskset: { present: () => runs("taskset", "--version"), hint: "apt-get install util-linux" },
+  unshare: {
+    present: () => runs("unshare", "-n", "-m", "true"),
+    hint: "run as root, with util-linux",
+  },
+  iproute2: { present: () => runs("ip", "-V"), hint: "apt-get install iproute2" },
   shared: {
     present: () => existsSync(`${SHARED}/conformance`),
     hint: "recorded data; only beside the project",
