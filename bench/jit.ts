@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { LinuxBackend } from "../src/linux/index.ts";
 import { AddressSpace, createJit, type LoadedProgram } from "../src/vm/index.ts";
 import { measureInterp } from "./interp.ts";
+import { makeProgram } from "./make-program.ts";
 import { geometricMean, median, timeCalls } from "./measure.ts";
 import {
   type BenchProgram,
@@ -88,9 +89,15 @@ export async function run(args: readonly string[]): Promise<void> {
   }
   const ratio = (a: string, b: string): string =>
     geometricMean(rows.map(({ ns }) => ns[a] / ns[b])).toFixed(2);
-  const latency = firstCalls();
+  const latency = firstCalls("auto");
+  const translated = firstCalls("jit");
   const interp = measureInterp();
-  if (json) console.log(JSON.stringify({ empty, rows, latency, interp }));
+  if (json) console.log(JSON.stringify({ empty, rows, latency, translated, interp }));
+  else
+    console.log(
+      `engine jit alone (the last line has engine auto): first call cold ${translated.cold.toFixed(1)} ms, ` +
+        `warm ${translated.warm.toFixed(1)} ms, 100k ${translated.large.toFixed(0)} ms`,
+    );
   console.log(
     `bench jit: unchecked/kernel ${ratio("unchecked", "kernel")}, unchecked/native ${ratio("unchecked", "native")}, ` +
       `checked/kernel ${ratio("checked", "kernel")}, interp ${interp.toFixed(2)} ns/insn, empty call ${empty["unchecked"].toFixed(1)} ns, ` +
@@ -125,17 +132,24 @@ function printRow({ program, ns }: Row): void {
   );
 }
 
-/** Times of translation and first call, each from fresh processes: the median of five. */
-function firstCalls(): { cold: number; warm: number; large: number } {
-  const script = fileURLToPath(new URL("jit-first-call.ts", import.meta.url));
+interface FirstCall {
+  readonly cold: number;
+  readonly warm: number;
+  readonly large: number;
+}
+
+/** Times of load and first call, each from fresh processes that run the built package: the median of seven. */
+function firstCalls(engine: "auto" | "jit"): FirstCall {
+  const script = fileURLToPath(new URL("jit-first-call.mjs", import.meta.url));
+  const programs = [
+    ...Array.from({ length: 41 }, (_, k) => makeProgram(1000, k + 1)),
+    makeProgram(100_000, 99),
+  ];
+  const input = programs.map((insns) => Buffer.from(insns).toString("base64")).join("\n");
   const runs = Array.from(
-    { length: 5 },
+    { length: ROUNDS },
     () =>
-      JSON.parse(execFileSync(process.execPath, ["--import", "tsx", script], { encoding: "utf8" })) as {
-        cold: number;
-        warm: number;
-        large: number;
-      },
+      JSON.parse(execFileSync(process.execPath, [script, engine], { encoding: "utf8", input })) as FirstCall,
   );
   return {
     cold: median(runs.map((run) => run.cold)),

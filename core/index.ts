@@ -1,5 +1,6 @@
 // The core module: what must run inside Wasm beside the jitted code. One export list; each family has its folder.
 export { alloc, allocated_blocks, allocated_bytes, block_size, release } from "./alloc";
+export { enter } from "./enter";
 export { init } from "./env";
 export * from "./helpers/index";
 export { interp_register } from "./interp/directory";

@@ -1,6 +1,6 @@
 // Runs of interpreted programs: from JavaScript, from other code behind the shared table, or in steps by a debugger.
 import {
-  DIR_PC, MAX_NEST, NEST_DEPTH, NEST_FIRST, NEST_STATES, PROG_BUDGET, PROG_CODE, PROG_ID, STATE_CTX, STATE_DEPTH, STATE_FAULT,
+  DIR_PC, MAX_NEST, NEST_DEPTH, NEST_FIRST, NEST_STATES, PROG_BUDGET, PROG_CODE, PROG_ID, PROG_STEPS, STATE_CTX, STATE_DEPTH, STATE_FAULT,
   STATE_FAULT_ADDR, STATE_FP, STATE_FRESH, STATE_LEFT, STATE_MAY_GOTO, STATE_PC, STATE_PROG, STATE_SIZE, STATE_STACK_END, STATE_TAIL_CALLS, STATE_TOP,
   STOP_BREAK, STOP_EXIT, STOP_FAULT, STOP_STEPS, INSN_SIZE,
 } from "../../src/vm/interp/layout";
@@ -53,11 +53,13 @@ function go(state: usize, prog: u32): i32 {
     const steps = min(budget, SLICE);
     const why = slice(state, <i32>steps);
     // The first instruction of a slice runs whatever stands on it: a breakpoint only ends the slice.
+    const taken = steps - <i64>load<u32>(state, STATE_LEFT);
+    store<i64>(prog, load<i64>(prog, PROG_STEPS) + taken, PROG_STEPS);
     if (why != STOP_STEPS && why != STOP_BREAK) {
       store<i64>(cpu, outer, CPU_BUDGET);
       return why;
     }
-    budget -= steps - <i64>load<u32>(state, STATE_LEFT);
+    budget -= taken;
   }
   store<u32>(state, FAULT_BUDGET, STATE_FAULT);
   return STOP_FAULT;

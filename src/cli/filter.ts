@@ -16,6 +16,7 @@ import { type FilterRunner, Kernel } from "../kernel/index.ts";
 import type { CaptureInterface } from "../pcap/index.ts";
 import { readFile } from "../platform/node.ts";
 import { BPF_PROG_TYPE_SOCKET_FILTER } from "../uapi/index.ts";
+import type { Engine } from "../vm/index.ts";
 import { CaptureOutput, forEachPacket } from "./capture.ts";
 import { inFile, print, printJson, UsageError } from "./output.ts";
 
@@ -24,7 +25,7 @@ interface FilterOptions {
   readonly bigEndian?: boolean;
   readonly pcap?: string;
   readonly write?: string;
-  readonly engine: "jit" | "interp";
+  readonly engine: Engine["name"];
   readonly semantics: ClassicSemantics;
   readonly dump?: boolean | "classic" | "ebpf";
   readonly json?: boolean;
@@ -38,7 +39,9 @@ export function filterCommand(): Command {
     .option("--pcap <file>", "pcap or pcapng file to filter; - is standard input")
     .option("--write <file>", "write the packets that match there, as pcap; - is standard output")
     .addOption(
-      new Option("--engine <engine>", "how the filter runs").choices(["jit", "interp"]).default("jit"),
+      new Option("--engine <engine>", "how the filter runs")
+        .choices(["auto", "jit", "interp"])
+        .default("auto"),
     )
     .addOption(
       new Option("--semantics <whose>", "whose answers count: libpcap's for captures, or a Linux socket's")
@@ -111,7 +114,7 @@ async function filterCapture(ebpf: Uint8Array, path: string, options: FilterOpti
   else print(`${indices.length} of ${packets} packets match\n`);
 }
 
-function openRunner(insns: Uint8Array, engine: "jit" | "interp"): FilterRunner {
+function openRunner(insns: Uint8Array, engine: Engine["name"]): FilterRunner {
   const kernel = new Kernel({ engine, maxBytes: 256 << 20 });
   const { fd } = kernel.progLoad({ prog_type: BPF_PROG_TYPE_SOCKET_FILTER, insns, license: "" });
   const runner = kernel.openFilterRunner(fd);

@@ -14,6 +14,7 @@ import {
   EINVAL,
   errnoName,
 } from "../uapi/index.ts";
+import type { Engine } from "../vm/index.ts";
 import { CaptureOutput, forEachPacket } from "./capture.ts";
 import { progTypeName } from "./object.ts";
 import { UsageError } from "./output.ts";
@@ -25,7 +26,7 @@ export interface SessionOptions {
   readonly data?: string;
   readonly ctx?: string;
   readonly repeat?: number;
-  readonly engine: "jit" | "interp";
+  readonly engine: Engine["name"];
   readonly unchecked?: boolean;
   readonly write?: string;
 }
@@ -47,7 +48,9 @@ export function addSessionOptions(command: Command): Command {
     .option("--ctx <file>", "the context's bytes (struct __sk_buff, xdp_md, or what the program type takes)")
     .option("--repeat <n>", "runs on each packet, for measuring", positive)
     .addOption(
-      new Option("--engine <engine>", "how the program runs").choices(["jit", "interp"]).default("jit"),
+      new Option("--engine <engine>", "how the program runs")
+        .choices(["auto", "jit", "interp"])
+        .default("auto"),
     )
     .option("--unchecked", "run without bounds checks: only for programs that a verifier has accepted")
     .option("--write <file>", "with --pcap: write the packets that go on there, as the program left them");

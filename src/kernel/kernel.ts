@@ -68,7 +68,7 @@ export interface KernelOptions {
   readonly cpus?: number;
   /** Size of the address space in bytes; default 512 MiB. It grows as it is used. */
   readonly maxBytes?: number;
-  /** Default "jit". */
+  /** Default "auto": interpreted until hot, then translated. */
   readonly engine?: Engine["name"];
   /** Programs run without bounds checks: only for ones that are known to be correct. */
   readonly unchecked?: boolean;
@@ -129,7 +129,7 @@ export class Kernel implements Backend {
     });
     this.space = space;
     this.possibleCpus = space.cpus;
-    this.engine = createEngine(options.engine ?? "jit", space, options.maxSteps ?? DEFAULT_MAX_STEPS);
+    this.engine = createEngine(options.engine ?? "auto", space, options.maxSteps ?? DEFAULT_MAX_STEPS);
     this.clock = options.clock ?? hostClock;
     this.task = { ...TASK, ...options.task };
     for (const device of [LOOPBACK, ...(options.devices ?? [])]) this.#devices.set(device.ifindex, device);

@@ -85,6 +85,6 @@ export interface LoadedProgram {
 }
 
 export interface Engine {
-  readonly name: "jit" | "interp";
+  readonly name: "auto" | "jit" | "interp";
   load(program: VmProgram): LoadedProgram;
 }

@@ -15,3 +15,4 @@ export {
 export { type DecodedProgram, InterpRun, type RunFrame, type StopReason } from "./interp/run.ts";
 export { createJit, type JitOptions } from "./jit/index.ts";
 export * from "./layout.ts";
+export { createTiered, type TieredOptions } from "./tiered.ts";

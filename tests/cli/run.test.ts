@@ -122,7 +122,7 @@ describe("tsbpf run", () => {
     ],
     ["both kinds of input", ["run", firewall, "--pcap", capture, "--data", "x"], 2, /give one kind\n$/],
     ["--write alone", ["run", firewall, "--write", "x"], 2, /--write wants the packets of --pcap\n$/],
-    ["wrong engine", ["run", firewall, "--engine", "steam"], 2, /Allowed choices are jit, interp/],
+    ["wrong engine", ["run", firewall, "--engine", "steam"], 2, /Allowed choices are auto, jit, interp/],
     ["wrong repeat", ["run", firewall, "--repeat", "0"], 2, /It must be a number from 1/],
     [
       "missing program",

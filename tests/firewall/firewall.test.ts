@@ -53,6 +53,7 @@ describe("the firewall", () => {
   });
 
   it.each([
+    ["interpreter, then JIT, checked", { engine: "auto" }],
     ["JIT, checked", { engine: "jit" }],
     ["JIT, unchecked", { engine: "jit", unchecked: true }],
     ["interpreter, unchecked", { engine: "interp", unchecked: true }],

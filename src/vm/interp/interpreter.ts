@@ -55,6 +55,11 @@ export class InterpProgram implements LoadedProgram, DecodedProgram {
     return this.#address;
   }
 
+  /** Instructions that all plain runs took, modulo 2^32. */
+  get steps(): number {
+    return this.space.u32[(this.#address + lay.PROG_STEPS) >>> 2]!;
+  }
+
   run(ctx: number): number {
     try {
       return this.#run(this.#address, ctx);

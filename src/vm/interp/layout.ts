@@ -75,7 +75,9 @@ export const PROG_SLOTS = 4;
 export const PROG_ID = 8;
 /** i64: steps that a run may take. */
 export const PROG_BUDGET = 16;
-export const PROG_SIZE = 24;
+/** u64: instructions that all its runs took (not those of runs that a debugger steps). */
+export const PROG_STEPS = 24;
+export const PROG_SIZE = 32;
 
 // ---- directory: what stands behind an index of the shared table ---------------------------------------------------
 /** Offset of the program (0: not ours), offset of the record to begin with. */

@@ -138,7 +138,7 @@ describe("modules", () => {
     for (let seed = 0; seed < 6; seed++)
       for (const mode of ["checked", "unchecked"] as const) {
         const source = program(generate(seed, 4 + seed * 5, 8), mode);
-        const { bytes } = translate(space, source, decodeProgram(source, 3000), 2000, 1000);
+        const { bytes } = translate(space, source, decodeProgram(source, 3000), 2000);
         expect(WebAssembly.validate(bytes)).toBe(true);
         const module = readWasm(bytes, {});
         module.validate();

@@ -2,14 +2,9 @@ import { InternalError, InvalidProgramError, ProgramFault, TsbpfError } from "..
 import type { AddressSpace } from "../address-space.ts";
 import type { Engine, LoadedProgram, VmProgram } from "../engine.ts";
 import {
-  CPU_BUDGET,
-  CPU_CTX,
   CPU_FAULT,
   CPU_FAULT_ADDR,
   CPU_FAULT_INSN,
-  CPU_RESULT,
-  CPU_STACK_TOP,
-  CPU_TAIL_CALLS,
   FAULT_BUDGET,
   FAULT_CALL,
   FAULT_INSN,
@@ -18,26 +13,7 @@ import {
   FAULT_STACK,
   FAULT_THROW,
   FAULT_WRITE,
-  POINTER_HIGH,
 } from "../layout.ts";
-import { WasmBytes } from "../wasm/bytes.ts";
-import {
-  I32,
-  I64,
-  OP_CALL,
-  OP_END,
-  OP_GLOBAL_GET,
-  OP_I32_CONST,
-  OP_I32_LOAD,
-  OP_I32_STORE,
-  OP_I32_WRAP_I64,
-  OP_I64_CONST,
-  OP_I64_EXTEND_I32_U,
-  OP_I64_OR,
-  OP_I64_STORE,
-  OP_LOCAL_GET,
-  OP_LOCAL_TEE,
-} from "../wasm/opcodes.ts";
 import { analyzeDemand } from "./demand.ts";
 import { chooseViews, type FunctionFacts } from "./emitter.ts";
 import { FrameSlots, promoteFrame } from "./frame.ts";
@@ -49,53 +25,69 @@ import { analyzeValues } from "./values.ts";
 import { planWindows, type Window } from "./windows.ts";
 
 export interface JitOptions {
-  /** Rounds of loops that one run of a checked program may take before FAULT_BUDGET. Default 2^30. */
+  /** Rounds of loops that one run of a checked program may take before FAULT_BUDGET, up to 2^32 - 1. Default 2^30. */
   readonly budget?: number;
 }
 
-/** The engine that turns programs into WebAssembly modules over `space`. */
+/** The engine that turns programs into WebAssembly modules over `space` when they are loaded. */
 export function createJit(space: AddressSpace, options: JitOptions = {}): Engine {
   const { budget = 2 ** 30 } = options;
-  const table = space.tableSlots;
-  return {
-    name: "jit",
-    load(program: VmProgram): LoadedProgram {
-      const decoded = decodeProgram(program, MAX_PART);
-      const count = 1 + decoded.callbacks.size;
-      const tableIndex = table.take(count);
-      try {
-        const { bytes, plan } = translate(space, program, decoded, tableIndex, budget);
-        const run = instantiate(space, bytes, plan);
-        let live = true;
-        return {
-          run: (ctx) => {
-            try {
-              return run(ctx);
-            } catch (error) {
-              throw asFault(space, error);
-            }
-          },
-          tableIndex,
-          dispose: () => {
-            if (live) table.release(tableIndex, count);
-            live = false;
-          },
-        };
-      } catch (error) {
-        table.release(tableIndex, count);
-        throw error;
-      }
-    },
-  };
+  return { name: "jit", load: (program) => new JitProgram(space, program, budget) };
 }
 
-/** The module of a program, as bytes, for tests and tools. */
+/** A program that stands in the shared table as Wasm functions. */
+class JitProgram implements LoadedProgram {
+  readonly tableIndex: number;
+  readonly #space: AddressSpace;
+  #enter: (index: number, ctx: number, budget: number) => number;
+  readonly #budget: number;
+  /** Indices of the table; 0 after dispose. */
+  #count: number;
+
+  constructor(space: AddressSpace, program: VmProgram, budget: number) {
+    const decoded = decodeProgram(program, MAX_PART);
+    const count = 1 + decoded.callbacks.size;
+    const tableIndex = space.tableSlots.take(count);
+    this.tableIndex = tableIndex;
+    this.#space = space;
+    this.#enter = space.core["enter"]!;
+    this.#budget = Math.min(budget, 0xffffffff);
+    this.#count = count;
+    try {
+      const { bytes, plan } = translate(space, program, decoded, tableIndex);
+      instantiate(space, bytes, plan);
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
+  }
+
+  run(ctx: number): number {
+    try {
+      return this.#enter(this.tableIndex, ctx, this.#budget);
+    } catch (error) {
+      throw asFault(this.#space, error);
+    }
+  }
+
+  dispose(): void {
+    if (this.#count > 0) this.#space.tableSlots.release(this.tableIndex, this.#count);
+    this.#count = 0;
+    // The index may be somebody else's by now.
+    this.#enter = disposed;
+  }
+}
+
+function disposed(): never {
+  throw new InternalError("a disposed program is run");
+}
+
+/** The module of a program, as bytes, for tests and tools. Once instantiated, its functions stand in the shared table. */
 export function translate(
   space: AddressSpace,
   program: VmProgram,
   decoded: DecodedProgram,
   tableIndex: number,
-  budget: number,
 ): { bytes: Uint8Array<ArrayBuffer>; plan: ModulePlan } {
   const plan = new ModulePlan(space, program, decoded, tableIndex);
   const { slots, functions } = decoded;
@@ -119,9 +111,6 @@ export function translate(
     facts[k] = { index: k, fn, demand, values, views, frame, hasLoop, windows };
   }
   for (const fact of facts) compileFunction(plan, fact);
-  const entry = plan.module.declare(plan.module.type([I32], [I32]));
-  plan.module.define(entry, [I64], entryCode(plan, budget));
-  plan.module.exportFunction("run", entry);
   plan.module.element(tableIndex, [
     plan.functionIndex(0),
     ...[...decoded.callbacks].map((k) => plan.functionIndex(k)),
@@ -129,53 +118,8 @@ export function translate(
   return { bytes: plan.module.finish(), plan };
 }
 
-/** `run(ctx)`: resets the counters of a run, calls the program, and leaves the whole r0 in the CPU block. */
-function entryCode(plan: ModulePlan, budget: number): WasmBytes {
-  const out = new WasmBytes(64);
-  const op = (...bytes: number[]): void => {
-    for (const byte of bytes) out.u8(byte);
-  };
-  const cpu = (): void => {
-    op(OP_GLOBAL_GET);
-    out.u32(plan.cpuGlobal);
-  };
-  const memory = (opcode: number, offset: number): void => {
-    op(opcode, 0);
-    out.u32(offset);
-  };
-  cpu();
-  op(OP_I32_CONST, 0);
-  memory(OP_I32_STORE, CPU_TAIL_CALLS);
-  // Checked packet loads want to see that r6 is the run's context.
-  cpu();
-  op(OP_LOCAL_GET, 0);
-  memory(OP_I32_STORE, CPU_CTX);
-  if (plan.checked) {
-    cpu();
-    op(OP_I64_CONST);
-    out.s64(budget | 0, Math.floor(budget / 2 ** 32));
-    memory(OP_I64_STORE, CPU_BUDGET);
-  }
-  cpu();
-  cpu();
-  memory(OP_I32_LOAD, CPU_STACK_TOP);
-  op(OP_LOCAL_GET, 0, OP_I64_EXTEND_I32_U, OP_I64_CONST);
-  out.s64(0, POINTER_HIGH);
-  op(OP_I64_OR);
-  for (let r = 2; r <= 5; r++) op(OP_I64_CONST, 0);
-  op(OP_CALL);
-  out.u32(plan.functionIndex(0));
-  op(OP_LOCAL_TEE, 1);
-  memory(OP_I64_STORE, CPU_RESULT);
-  op(OP_LOCAL_GET, 1, OP_I32_WRAP_I64, OP_END);
-  return out;
-}
-
-function instantiate(
-  space: AddressSpace,
-  bytes: Uint8Array<ArrayBuffer>,
-  plan: ModulePlan,
-): (ctx: number) => number {
+/** Puts the module's functions into the shared table. */
+function instantiate(space: AddressSpace, bytes: Uint8Array<ArrayBuffer>, plan: ModulePlan): void {
   const env: WebAssembly.ModuleImports = {
     memory: space.memory,
     table: space.table,
@@ -187,8 +131,7 @@ function instantiate(
     if (fn === undefined) throw new InvalidProgramError(`the core has no helper ${name}`, 0);
     env[`core.${name}`] = fn as WebAssembly.ImportValue;
   }
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env });
-  return instance.exports["run"] as (ctx: number) => number;
+  new WebAssembly.Instance(new WebAssembly.Module(bytes), { env });
 }
 
 const FAULT_TEXTS: Readonly<Record<number, string>> = {

@@ -3,7 +3,8 @@
  * unstructured control flow to structured control flow" (2022), with an explicit stack in place of the recursion.
  *
  * A loop header opens a `loop`. A node with several forward predecessors follows a `block` that its immediate
- * dominator opens; branches leave that block. Every other node stands where the branch to it is.
+ * dominator opens; branches leave that block. What a loop leads to follows a `block` around that loop: V8 unrolls
+ * and peels only loops that hold nothing but themselves. Every other node stands where the branch to it is.
  */
 import { InternalError } from "../../diag/index.ts";
 import type { WasmBytes } from "../wasm/bytes.ts";
@@ -55,9 +56,17 @@ export function structure(layout: Layout, out: WasmBytes, emitter: NodeEmitter):
     // Both arms of one conditional jump may lead here; they count as two edges.
     if (forward > 1) isMerge[node] = 1;
   }
-  // Merge nodes below their dominator, in reverse postorder.
+  const loopOf = findLoops(layout, isHeader);
+  // Merge nodes below their dominator, and what follows loops by the loop's header, in reverse postorder.
   const merges: (number[] | undefined)[] = new Array(count);
-  for (const node of order) if (isMerge[node]) (merges[idom[node]] ??= []).push(node);
+  const exits: (number[] | undefined)[] = new Array(count);
+  for (const node of order) {
+    const left = loopLeft(node, idom[node], loopOf);
+    if (left >= 0) {
+      (exits[left] ??= []).push(node);
+      isMerge[node] = 1;
+    } else if (isMerge[node]) (merges[idom[node]] ??= []).push(node);
+  }
 
   // Depth (number of open constructs) just inside the node's loop, and just inside the block that ends before it.
   const loopDepth = new Int32Array(count);
@@ -79,6 +88,16 @@ export function structure(layout: Layout, out: WasmBytes, emitter: NodeEmitter):
       out.u8(OP_BR);
       out.u32(distance(from, to));
     } else push(TASK_TREE, to, 0);
+  };
+
+  const openBlocks = (following: readonly number[] | undefined): void => {
+    if (following === undefined) return;
+    for (let i = following.length - 1; i >= 0; i--) {
+      out.u8(OP_BLOCK);
+      out.u8(VOID);
+      blockDepth[following[i]] = ++depth;
+      push(TASK_END_BLOCK, following[i], 0);
+    }
   };
 
   push(TASK_TREE, 0, 0);
@@ -106,6 +125,7 @@ export function structure(layout: Layout, out: WasmBytes, emitter: NodeEmitter):
     }
     const node = a;
     const succ = shape.succ[node];
+    openBlocks(exits[node]);
     if (isHeader[node]) {
       emitter.beforeLoop(node);
       out.u8(OP_LOOP);
@@ -114,14 +134,7 @@ export function structure(layout: Layout, out: WasmBytes, emitter: NodeEmitter):
       emitter.loopHead(node);
       push(TASK_END, 0, 0);
     }
-    const following = merges[node];
-    if (following !== undefined)
-      for (let i = following.length - 1; i >= 0; i--) {
-        out.u8(OP_BLOCK);
-        out.u8(VOID);
-        blockDepth[following[i]] = ++depth;
-        push(TASK_END_BLOCK, following[i], 0);
-      }
+    openBlocks(merges[node]);
     emitter.body(node);
     if (succ.length === 0) continue;
     if (isSwitch(node)) {
@@ -157,4 +170,47 @@ export function structure(layout: Layout, out: WasmBytes, emitter: NodeEmitter):
       push(TASK_TREE, yes, 0);
     }
   }
+}
+
+/** Innermost loops, as headers: of a node, and of a header the loop around its own. -1: none. */
+interface Loops {
+  readonly innermost: Int32Array;
+  readonly around: Int32Array;
+}
+
+function findLoops({ shape, order, rank, pred }: Layout, isHeader: Uint8Array): Loops {
+  const innermost = new Int32Array(shape.succ.length).fill(-1);
+  const around = new Int32Array(shape.succ.length).fill(-1);
+  // Inner loops come first; a later loop finds whole loops where it walks into one.
+  for (let k = order.length - 1; k >= 0; k--) {
+    const header = order[k];
+    if (!isHeader[header]) continue;
+    const work: number[] = [];
+    const enter = (node: number): void => {
+      let at = node;
+      if (innermost[at] >= 0) {
+        at = innermost[at];
+        while (around[at] >= 0 && at !== header) at = around[at];
+      }
+      if (at === header) return;
+      if (innermost[at] < 0) innermost[at] = header;
+      else around[at] = header;
+      work.push(at);
+    };
+    innermost[header] = header;
+    for (const from of pred[header]) if (rank[from] >= rank[header]) enter(from);
+    for (let node = work.pop(); node !== undefined; node = work.pop())
+      for (const from of pred[node]) if (innermost[node] !== node || rank[from] < rank[node]) enter(from);
+  }
+  return { innermost, around };
+}
+
+/** Header of the outermost loop that `dominator` is in and `node` is not; -1: none. */
+function loopLeft(node: number, dominator: number, { innermost, around }: Loops): number {
+  if (dominator < 0) return -1;
+  let loop = innermost[dominator];
+  let left = -1;
+  const own = innermost[node] === node ? around[node] : innermost[node];
+  for (; loop >= 0 && loop !== own; loop = around[loop]) left = loop;
+  return loop === own || own < 0 ? left : -1;
 }
