@@ -10,7 +10,7 @@ import {
   CALL_LOCAL, INSN_DST, INSN_IMM, INSN_OFF, INSN_OP, INSN_REAL, INSN_SIZE, INSN_SRC, OP_ALU32, OP_ALU64, OP_ATOMIC32,
   OP_ATOMIC32_CHECKED, OP_ATOMIC64, OP_ATOMIC64_CHECKED, OP_BREAK, OP_CALLX, OP_CALL_CORE, OP_CALL_JS, OP_CALL_LOCAL,
   OP_CALL_LOOP, OP_CHECKED, OP_JMP32, OP_JMP64, OP_LDX, OP_LDXSX, OP_LD_ABS, OP_LD_IMM64, OP_LD_IND, OP_MOVSX32_16,
-  OP_MOVSX32_8, OP_MOVSX64_16, OP_MOVSX64_32, OP_MOVSX64_8, OP_NONE, OP_NOP, OP_SDIV32_K, OP_SDIV32_X, OP_SDIV64_K,
+  OP_MOVSX32_8, OP_MOVSX64_16, OP_MOVSX64_32, OP_MOVSX64_8, OP_NONE, OP_NOP, OP_PROBE, OP_SDIV32_K, OP_SDIV32_X, OP_SDIV64_K,
   OP_SDIV64_X, OP_SMOD32_K, OP_SMOD32_X, OP_SMOD64_K, OP_SMOD64_X, OP_ST, OP_STX, OP_SWAP16, OP_SWAP32, OP_SWAP64,
   OP_TAIL_CALL, OP_ZEXT16, OP_ZEXT32, STATE_FAULT, STATE_FAULT_ADDR, STATE_LEFT, STATE_MAY_GOTO, STATE_PC,
   STOP_BREAK, STOP_EXIT, STOP_FAULT, STOP_STEPS,
@@ -19,6 +19,7 @@ import { FAULT_INSN, FAULT_NONE, FAULT_READ, FAULT_STACK, FAULT_WRITE, SHADOW_BA
 import { maxBytes, shadowWrite } from "../env";
 import { atomic32, atomic64, sdiv32, sdiv64, smod32, smod64 } from "./alu";
 import { callCore, callIndex, callJs, callLoop, leave, push, tailCall } from "./calls";
+import { probe_read } from "../probe";
 import { packet } from "./packet";
 
 // @ts-ignore: decorator
@@ -1017,6 +1018,10 @@ export function slice(state: usize, left: i32): i32 {
         const by = off(pc);
         pc += by;
         end += by;
+        break;
+      }
+      case OP_PROBE: {
+        store<u64>(dst(state, pc), probe_read(load<u64>(src(state, pc)) + off(pc), load<u32>(pc, INSN_IMM)));
         break;
       }
       case OP_CALL_CORE: {

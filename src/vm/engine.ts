@@ -3,6 +3,9 @@
  * know nothing of file descriptors, objects or program types.
  */
 
+import { BPF_MEMSX } from "../uapi/index.ts";
+import { PROBE_SIGNED } from "./layout.ts";
+
 /** A map as generated code may know it: enough to inline lookups. Addresses are offsets in linear memory. */
 export interface VmMap {
   /** Offset of `struct bpf_map`; LD_IMM64 carries it as a full 64-bit pointer (POINTER_HIGH in the high half). */
@@ -38,6 +41,9 @@ export interface DirectCalls {
  * How a helper or kfunc is reached.
  * - `core`: an export of the core module, `(r1..r5: u64) -> u64`, always five parameters; linked Wasm to Wasm.
  * - `js`: reads u64 arguments from the CPU block at CPU_ARGS, leaves r0 at CPU_RESULT; takes the CPU block's offset.
+ *   It may allocate, and what it throws ends the run and reaches whoever started it.
+ * `callsBack`: it runs functions of the program (CPU_FP is set for it); `js` ones by callBack(). `name` is unique among
+ * what one program calls.
  */
 export type HelperBinding =
   | { readonly kind: "core"; readonly name: string; readonly nargs: number; readonly callsBack?: boolean }
@@ -49,8 +55,25 @@ export type HelperBinding =
       readonly fn: (cpuBlock: number) => void;
     };
 
+/**
+ * Bits of VmProgram.facts.
+ * - FACT_PROBE_READ, of a plain or sign-extending load: it goes through a BTF pointer (BPF_PROBE_MEM), which nothing
+ *   checked. Where the shadow does not let it read, or the address is no pointer of this space, it reads zero; in
+ *   both modes.
+ * - FACT_BOUNDED, of a jump back: the verifier bounded the loop.
+ */
+export const FACT_PROBE_READ = 1;
+export const FACT_BOUNDED = 2;
+
 /** `checked`: every access is looked up in the shadow and a fault stops the program. `unchecked`: verified programs. */
 export type AccessMode = "checked" | "unchecked";
+
+const LOG2_BYTES = [2, 1, 0, 3];
+
+/** What core/probe.ts takes for a load with this opcode. */
+export function probeKind(op: number): number {
+  return LOG2_BYTES[(op >> 3) & 3]! | ((op & 0xe0) === BPF_MEMSX ? PROBE_SIGNED : 0);
+}
 
 export interface VmProgram {
   readonly id: number;
@@ -66,10 +89,7 @@ export interface VmProgram {
   /** undefined: unknown, the engine refuses the program (InvalidProgramError names the instruction). */
   helper(id: number): HelperBinding | undefined;
   kfunc(btfId: number, off: number): HelperBinding | undefined;
-  /**
-   * Per instruction slot, set where the verifier proved it: bit 0 = load through a BTF pointer (a fault reads zero);
-   * bit 1 = back edge bounded. Absent before the verifier exists.
-   */
+  /** Per instruction slot: FACT_* that the verifier found. Absent: none. */
   readonly facts?: Uint8Array;
 }
 

@@ -4,8 +4,18 @@ export {
   type Allocated,
   type Permission,
 } from "./address-space.ts";
+export { callBack, runCallback } from "./callback.ts";
 export type { CoreExports } from "./core.ts";
-export type * from "./engine.ts";
+export type {
+  AccessMode,
+  DirectCalls,
+  Engine,
+  HelperBinding,
+  LoadedProgram,
+  VmMap,
+  VmProgram,
+} from "./engine.ts";
+export { FACT_BOUNDED, FACT_PROBE_READ } from "./engine.ts";
 export {
   createInterpreter,
   InterpProgram,

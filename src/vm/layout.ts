@@ -79,6 +79,11 @@ export const FAULT_INSN = 6;
 /** bpf_throw without a handler. */
 export const FAULT_THROW = 7;
 
+// ---- loads that read zero where they would fault (core/probe.ts) -------------------------------------------------------
+/** Bits of a probe's kind: log2 of its bytes; sign-extend. */
+export const PROBE_SIZE = 3;
+export const PROBE_SIGNED = 4;
+
 // ---- what generated code knows of a map's header (src/maps/layout.ts has all of it) ------------------------------------
 export const VM_MAP_MAX_ENTRIES = 16;
 export const VM_MAP_VALUES = 32;

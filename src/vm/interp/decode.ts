@@ -2,7 +2,7 @@ import { InvalidProgramError } from "../../diag/index.ts";
 import * as bpf from "../../uapi/index.ts";
 import { hex } from "../../util/index.ts";
 import type { AddressSpace } from "../address-space.ts";
-import type { HelperBinding, VmProgram } from "../engine.ts";
+import { FACT_PROBE_READ, type HelperBinding, probeKind, type VmProgram } from "../engine.ts";
 import * as op from "./layout.ts";
 
 /** Where a program calls what it cannot hold itself. */
@@ -180,7 +180,9 @@ export function decodeProgram(space: AddressSpace, program: VmProgram, links: Li
         const operation = access(opcode, imm) ?? unknown();
         if ((operation === op.OP_ATOMIC32 || operation === op.OP_ATOMIC64) && src === R10)
           if (imm & bpf.BPF_FETCH && imm !== bpf.BPF_CMPXCHG) fail("frame pointer is read only");
-        emit(checked ? withCheck(operation) : operation);
+        if (cls === bpf.BPF_LDX && (program.facts?.[i] ?? 0) & FACT_PROBE_READ)
+          emit(op.OP_PROBE, off, probeKind(opcode));
+        else emit(checked ? withCheck(operation) : operation);
         break;
       }
       case bpf.BPF_LD: {

@@ -64,6 +64,8 @@ export const OP_CALL_JS = 191;
 export const OP_CALL_LOOP = 192;
 export const OP_TAIL_CALL = 193;
 export const OP_CALLX = 194;
+/** imm: PROBE_*. */
+export const OP_PROBE = 195;
 
 /** At CPU_FAULT_PROG while a helper runs: no engine has reported a fault. */
 export const NO_PROG = -1;

@@ -16,6 +16,7 @@ import {
   BPF_XCHG,
   BPF_XOR,
 } from "../../uapi/index.ts";
+import { probeKind } from "../engine.ts";
 import { FRAME_SIZE } from "../layout.ts";
 import {
   I32,
@@ -33,6 +34,7 @@ import {
   OP_I32_STORE,
   OP_I32_STORE8,
   OP_I32_STORE16,
+  OP_I32_WRAP_I64,
   OP_I32_XOR,
   OP_I64_ADD,
   OP_I64_AND,
@@ -52,6 +54,7 @@ import { addressLocal, emitAccessCheck, isInArray } from "./check.ts";
 import { DEMAND_NONE } from "./demand.ts";
 import type { Emitter } from "./emitter.ts";
 import { accessSize } from "./frame.ts";
+import { PROBE } from "./plan.ts";
 import { VALUE_FRAME } from "./values.ts";
 
 const LOADS: Readonly<Record<number, number>> = {
@@ -149,6 +152,10 @@ export function emitLoad(e: Emitter, i: number): void {
   if ((mode !== BPF_MEM && mode !== BPF_MEMSX) || (mode === BPF_MEMSX && size === BPF_DW))
     throw new InvalidProgramError(`unknown opcode 0x${op.toString(16)}`, i);
   if (dst >= 10) throw new InvalidProgramError(`write to r${dst}`, i);
+  if (e.plan.probes(i)) {
+    probe(e, i);
+    return;
+  }
   const at = promoted(e, src, off, bytes);
   if (at !== undefined) {
     e.get(e.slot(at, bytes));
@@ -163,6 +170,24 @@ export function emitLoad(e: Emitter, i: number): void {
   }
   if (mode === BPF_MEMSX || size === BPF_DW) e.set64(dst);
   else e.set32(dst, true);
+  e.advance(i);
+}
+
+/** A load through a BTF pointer reads zero where it would fault. */
+function probe(e: Emitter, i: number): void {
+  const { slots } = e;
+  const dst = slots.dst[i];
+  const op = slots.op[i];
+  e.get64(slots.src[i]);
+  e.imm64(slots.off[i]);
+  e.op(OP_I64_ADD);
+  e.i32(probeKind(op));
+  e.call(e.plan.importOf(PROBE));
+  if ((op & 0xe0) === BPF_MEMSX || (op & 0x18) === BPF_DW) e.set64(dst);
+  else {
+    e.op(OP_I32_WRAP_I64);
+    e.set32(dst, true);
+  }
   e.advance(i);
 }
 

@@ -307,6 +307,7 @@ class BlockEmitter implements NodeEmitter {
         fn.first[block],
         fn.last[block],
         (i) => e.slots.dst[i] === 10 && e.slots.off[i] < 0,
+        (i) => e.plan.probes(i),
       );
     for (let i = fn.first[block]; i < fn.last[block]; i++) {
       const code = op[i];

@@ -29,12 +29,16 @@ export type Groups = ReadonlyMap<number, Group>;
 
 export const NO_GROUPS: Groups = new Map();
 
-/** `isPrivate`: the store at that slot goes to the function's own frame, which nobody sees after a fault. */
+/**
+ * `isPrivate`: the store at that slot goes to the function's own frame, which nobody sees after a fault.
+ * `isUnchecked`: the load there needs no check.
+ */
 export function findGroups(
   slots: Slots,
   first: number,
   last: number,
   isPrivate: (insn: number) => boolean,
+  isUnchecked: (insn: number) => boolean,
 ): Groups {
   const { op, dst, src, off } = slots;
   let loads = 0;
@@ -46,6 +50,10 @@ export function findGroups(
     const code = op[i];
     switch (code & 7) {
       case BPF_LDX: {
+        if (isUnchecked(i)) {
+          open[dst[i]] = undefined;
+          break;
+        }
         const base = src[i];
         const group = open[base];
         const end = off[i] + accessSize(code);

@@ -1,1 +1,1 @@
-export { createJit, type JitOptions } from "./jit.ts";
+export { asFault, createJit, type JitOptions } from "./jit.ts";

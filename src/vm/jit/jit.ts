@@ -145,7 +145,7 @@ const FAULT_TEXTS: Readonly<Record<number, string>> = {
 };
 
 /** What stopped a run. Wasm traps and an exhausted host stack become ProgramFault; the rest is somebody else's. */
-function asFault(space: AddressSpace, error: unknown): unknown {
+export function asFault(space: AddressSpace, error: unknown): unknown {
   if (error instanceof TsbpfError || error instanceof InternalError) return error;
   // V8 and JavaScriptCore say "Maximum call stack size exceeded", SpiderMonkey "too much recursion".
   const overflow = error instanceof Error && /call stack|recursion/.test(error.message);

@@ -4,13 +4,14 @@ import {
   BPF_ALU64,
   BPF_JMP,
   BPF_JMP32,
+  BPF_LDX,
   BPF_MOV,
   BPF_PSEUDO_CALL,
   BPF_PSEUDO_FUNC,
   BPF_X,
 } from "../../uapi/index.ts";
 import type { AddressSpace } from "../address-space.ts";
-import type { HelperBinding, VmProgram } from "../engine.ts";
+import { FACT_PROBE_READ, type HelperBinding, type VmProgram } from "../engine.ts";
 import {
   CPU_FAULT,
   CPU_FAULT_ADDR,
@@ -88,6 +89,9 @@ const CALM_HELPERS: ReadonlySet<number> = new Set([
   130, // ringbuf_output
   189, // xdp_load_bytes
 ]);
+
+/** Core export that does probing loads. */
+export const PROBE = "probe_read";
 
 /** A window reaches at most this many times 248 bytes. */
 const MAX_WINDOW_HOPS = 1024;
@@ -195,12 +199,28 @@ export class ModulePlan implements ValueContext {
           continue;
         }
         const cls = op & 7;
+        if (cls === BPF_LDX && this.probes(i)) this.importProbe();
         const jump = cls === BPF_JMP || cls === BPF_JMP32;
         if (slots.src[i] > 10 && (!jump || op & BPF_X))
           throw new InvalidProgramError(`register r${slots.src[i]}`, i);
       }
     }
     return { functions: [...called], indirect, hasLoop, disturbs };
+  }
+
+  /** Is the load at slot `insn` one that reads zero where it would fault? */
+  probes(insn: number): boolean {
+    const { facts } = this.program.source;
+    return facts !== undefined && (facts[insn]! & FACT_PROBE_READ) !== 0;
+  }
+
+  private importProbe(): void {
+    if (this.importIndex.has(PROBE)) return;
+    this.coreImports.push(PROBE);
+    this.importIndex.set(
+      PROBE,
+      this.module.importFunction(`core.${PROBE}`, this.module.type([I64, I32], [I64])),
+    );
   }
 
   /** Imports what a call needs; does it call back? */

@@ -73,6 +73,8 @@ export interface ValueContext {
   regionAt(address: number): number;
   /** Index of the array that the call at `insn` looks up in, given the offset of the map in r1; -1: it does not. */
   arrayLookedUp(insn: number, map: number): number;
+  /** Is the load at that slot one that needs no check (FACT_PROBE_READ)? */
+  probes(insn: number): boolean;
   /** Number of slots: parameters' sources come behind them. */
   readonly slotCount: number;
 }

@@ -44,7 +44,7 @@ export function planWindows(
     values.read(b, state);
     for (let i = fn.first[b]; i < fn.last[b]; i++) {
       madeInLoop.add(i);
-      visit(slots, i, state, windows);
+      if (!context.probes(i)) visit(slots, i, state, windows);
       advance(state, slots, i, context);
     }
   }
