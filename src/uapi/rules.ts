@@ -29,6 +29,11 @@ export const RULES: Readonly<Record<RuleName, Rule>> = {
     meaning:
       "AND and OR with a constant look at a number in [-1, 0] as two paths (a fix in 6.12 and 6.18 stable kernels)",
   },
+  "log-written-marks": {
+    since: "",
+    until: "6.17",
+    meaning: "the log marks registers written since the last checkpoint (R1_w=)",
+  },
   "no-isa-v4": {
     since: "",
     until: "6.6",
@@ -52,7 +57,7 @@ export const RULES: Readonly<Record<RuleName, Rule>> = {
     since: "6.14",
     meaning: "helpers' memory arguments are checked as reads or writes, not as a third kind of access",
   },
-  "tracing-timers": { since: "6.15", meaning: "tracing programs may use maps with timers and work queues" },
+  "tracing-timers": { since: "6.19", meaning: "tracing programs may use maps with timers and work queues" },
   "load-acquire-store-release": { since: "6.15", meaning: "BPF_LOAD_ACQ and BPF_STORE_REL" },
   "struct-ops-refcounted-args": {
     since: "6.15",
@@ -110,6 +115,7 @@ export type RuleName =
   | "negation-tracked"
   | "tnum-product-unions"
   | "masks-fork"
+  | "log-written-marks"
   | "no-isa-v4"
   | "no-may-goto"
   | "map-ptr-is-btf-id"

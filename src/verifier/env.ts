@@ -5,7 +5,7 @@
 import type { Slots } from "../asm/index.ts";
 import type { Btf } from "../btf/index.ts";
 import { InternalError } from "../diag/index.ts";
-import type { VerifierInput, VerifierOptions } from "./input.ts";
+import type { LineInfo, VerifierInput, VerifierOptions } from "./input.ts";
 import type { Profile } from "./profile.ts";
 import type { RegState } from "./reg.ts";
 import { type FuncState, type HistoryEntry, VerifierState } from "./state.ts";
@@ -229,6 +229,10 @@ export class Env {
   scratchedRegs = 0;
   scratchedSlotsLo = 0;
   scratchedSlotsHi = 0;
+  /** Where the last instruction's line ends in the log, its length, and the source line printed last (log.ts). */
+  prevLogPos = 0;
+  prevInsnPrintPos = 0;
+  prevLineInfo: LineInfo | null = null;
 
   // Privileges and modes (bpf_check()).
   allowPtrLeaks = true;

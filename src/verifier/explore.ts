@@ -49,7 +49,7 @@ import { checkKfuncCall } from "./kfunc-call.ts";
 import { checkLdAbs, checkLdImm } from "./ld.ts";
 import { BPF_COMPLEXITY_LIMIT_INSNS, BPF_MAIN_FUNC } from "./limits.ts";
 import { checkAtomic, checkLdx, checkSt, checkStx } from "./load-store.ts";
-import { insnText, printInsnState, printVerifierState, verboseLineInfo } from "./log.ts";
+import { printInsn, printVerifierState } from "./log.ts";
 import { pushHistory } from "./precision.ts";
 import { isStateVisited, updateBranchCounts } from "./prune.ts";
 import { RegState } from "./reg.ts";
@@ -230,10 +230,7 @@ function logInsn(env: Env, printState: boolean): void {
     printVerifierState(env, env.state, env.state.curframe, true);
   }
   if ((level & LOG_LEVELS) === 0) return;
-  if (env.scratchedRegs !== 0 || env.scratchedSlotsLo !== 0 || env.scratchedSlotsHi !== 0)
-    printInsnState(env, env.state, env.state.curframe);
-  verboseLineInfo(env, env.insnIdx, "; ");
-  env.verbose(`${env.insnIdx}: ${insnText(env, env.insnIdx)}\n`);
+  printInsn(env);
 }
 
 const RECOVERABLE: ReadonlySet<number> = new Set([EPERM, EACCES, EINVAL]);

@@ -72,6 +72,10 @@ export class FuncState {
   precise = 0;
   stackPreciseLo = 0;
   stackPreciseHi = 0;
+  /** Written since the last checkpoint, as bits: what REG_LIVE_WRITTEN was to the logs of kernels before 6.18. */
+  written = 0;
+  writtenSlotsLo = 0;
+  writtenSlotsHi = 0;
   /** The call instruction in the caller; BPF_MAIN_FUNC (-1) for the outermost. */
   callsite = -1;
   frameno = 0;
@@ -147,6 +151,9 @@ export class FuncState {
     c.precise = this.precise;
     c.stackPreciseLo = this.stackPreciseLo;
     c.stackPreciseHi = this.stackPreciseHi;
+    c.written = this.written;
+    c.writtenSlotsLo = this.writtenSlotsLo;
+    c.writtenSlotsHi = this.writtenSlotsHi;
     c.callsite = this.callsite;
     c.frameno = this.frameno;
     c.subprogno = this.subprogno;
