@@ -16,6 +16,7 @@ const layers = {
   kernel: ["util", "diag", "uapi", "asm", "btf", "vm", "verifier", "maps", "helpers", "backend"],
   linux: ["util", "diag", "uapi", "asm", "btf", "backend"],
   loader: ["util", "diag", "uapi", "asm", "elf", "btf", "backend"],
+  linker: ["util", "diag", "uapi", "elf", "btf", "loader"],
   platform: ["util", "diag", "uapi"],
 };
 const forbidden = [

@@ -14,6 +14,7 @@ export {
   type RedirectTarget,
   TracePipe,
 } from "./kernel/index.ts";
+export { BpfLinker, linkObjects } from "./linker/index.ts";
 export {
   BpfObject,
   Globals,

@@ -96,6 +96,11 @@ function bpftool(source: string): string {
   return path;
 }
 
+/** That bpftool, for comparisons with it; built at first use. Its libbpf (1.5) lies beside it. */
+export function selftestsBpftool(): string {
+  return bpftool(linuxSource());
+}
+
 /** Per-file flags of the Makefile. */
 const NO_STRICT_ALIASING = new Set([
   "bind4_prog",

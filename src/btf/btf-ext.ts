@@ -122,3 +122,41 @@ export function coreRelocations(ext: BtfExt, section: BtfExtSection, btf: Btf): 
     });
   return out;
 }
+
+/** Where the records of each part hold ids of types and offsets of strings, in bytes; word 0 is the instruction's offset. */
+export const BTF_EXT_FIELDS = {
+  funcInfo: { types: [4], strings: [] },
+  lineInfo: { types: [], strings: [4, 8] },
+  coreRelocations: { types: [4], strings: [8] },
+} as const satisfies Record<
+  string,
+  { readonly types: readonly number[]; readonly strings: readonly number[] }
+>;
+
+/** Encodes .BTF.ext; `nameOffset` gives the offset of a section's name in the strings of the BTF that it belongs to. */
+export function encodeBtfExt(ext: BtfExt, nameOffset: (section: string) => number): Uint8Array {
+  const parts = [ext.funcInfo, ext.lineInfo, ext.coreRelocations];
+  const sizes = parts.map(({ sections }) =>
+    sections.length === 0 ? 0 : sections.reduce((sum, { data }) => sum + 8 + data.length, 4),
+  );
+  const out = new Uint8Array(CORE_HEADER_SIZE + sizes.reduce((a, b) => a + b, 0));
+  const view = new DataView(out.buffer);
+  view.setUint16(0, BTF_MAGIC, ext.littleEndian);
+  out[2] = 1;
+  view.setUint32(4, CORE_HEADER_SIZE, ext.littleEndian);
+  let at = CORE_HEADER_SIZE;
+  parts.forEach((part, i) => {
+    view.setUint32(8 + i * 8, at - CORE_HEADER_SIZE, ext.littleEndian);
+    view.setUint32(12 + i * 8, sizes[i]!, ext.littleEndian);
+    if (sizes[i] === 0) return;
+    view.setUint32(at, part.recordSize, ext.littleEndian);
+    at += 4;
+    for (const { section, count, data } of part.sections) {
+      view.setUint32(at, nameOffset(section), ext.littleEndian);
+      view.setUint32(at + 4, count, ext.littleEndian);
+      out.set(data, at + 8);
+      at += 8 + data.length;
+    }
+  });
+  return out;
+}

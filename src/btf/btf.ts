@@ -212,6 +212,16 @@ export class Btf {
     }
   }
 
+  /** A string's bytes without its NUL: a view of `bytes` (the base's, where it lies there). */
+  stringBytes(offset: number): Uint8Array {
+    if (offset < this.stringsStart) return this.base!.stringBytes(offset);
+    const at = offset - this.stringsStart;
+    if (at >= this.stringsSize)
+      throw new BtfError(`string ${offset} lies beyond ${this.stringsStart + this.stringsSize}`);
+    const start = this.stringsOffset + at;
+    return this.bytes.subarray(start, this.bytes.indexOf(0, start));
+  }
+
   /** The lowest id with that name (and kind), the base's first; undefined: none. */
   findByName(name: string, kind?: number): number | undefined {
     return this.base?.findByName(name, kind) ?? this.findOwnByName(name, kind);

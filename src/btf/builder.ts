@@ -41,7 +41,8 @@ export class BtfBuilder {
   readonly #strings: StringTable;
   #words: Uint32Array = new Uint32Array(1024);
   #size = 0;
-  #count = 0;
+  /** Where each type's record starts in `#words`. */
+  readonly #records: number[] = [];
   /** Offsets of names by source: 0 where not yet copied. */
   readonly #copied = new WeakMap<Btf, Map<number, number>>();
 
@@ -53,12 +54,17 @@ export class BtfBuilder {
 
   /** The id that the next added type gets. */
   get nextId(): number {
-    return this.startId + this.#count;
+    return this.startId + this.#records.length;
   }
 
   /** Offset of the string, added where it is new. */
   addString(text: string): number {
     return this.#strings.add(text);
+  }
+
+  /** Like `addString`, for a string of another BTF; keeps bytes that are no UTF-8. */
+  copyString(source: Btf, offset: number): number {
+    return this.#copyString(source, offset, this.#stringsOf(source));
   }
 
   /** Adds one type and returns its id. Ids that it refers to are stored as they are. */
@@ -143,7 +149,7 @@ export class BtfBuilder {
     forEachStringWord(words, to, (i) => {
       words[i] = this.#copyString(source, words[i]!, copied);
     });
-    return this.startId + this.#count++;
+    return this.nextId - 1;
   }
 
   /**
@@ -157,6 +163,22 @@ export class BtfBuilder {
     const mapId = (id: number): number => (id < source.startId ? id : id + delta);
     for (let id = source.startId; id < source.typeCount; id++) this.copy(source, id, mapId);
     return delta;
+  }
+
+  /** Word `index` of a type's record (records.ts has the shapes). */
+  word(id: number, index: number): number {
+    return this.#words[this.#at(id, index)]!;
+  }
+
+  setWord(id: number, index: number, value: number): void {
+    this.#words[this.#at(id, index)] = value;
+  }
+
+  #at(id: number, index: number): number {
+    const at = this.#records[id - this.startId];
+    if (at === undefined || index < 0 || index >= recordLength(this.#words[at + 1]!))
+      throw new BtfError(`no word ${index} of such a type`, { typeId: id });
+    return at + index;
   }
 
   /** The encoded form; little-endian unless asked otherwise. */
@@ -187,7 +209,10 @@ export class BtfBuilder {
     // A base that both share keeps its strings.
     if (this.base !== undefined && source.base === this.base && offset < source.stringsStart) return offset;
     let at = copied.get(offset);
-    if (at === undefined) copied.set(offset, (at = this.addString(source.string(offset))));
+    if (at === undefined) {
+      const bytes = source.stringBytes(offset);
+      copied.set(offset, (at = this.#strings.addBytes(bytes, 0, bytes.length)));
+    }
     return at;
   }
 
@@ -205,11 +230,13 @@ export class BtfBuilder {
     this.#words[at + 1] = infoWord(kind, vlen, flag);
     this.#words[at + 2] = word;
     for (let i = 0; i < rest.length; i++) this.#words[at + 3 + i] = rest[i]!;
-    return this.startId + this.#count++;
+    return this.nextId - 1;
   }
 
+  /** Room for one record more. */
   #grow(length: number): number {
     const at = this.#size;
+    this.#records.push(at);
     this.#size += length;
     if (this.#size > this.#words.length) {
       const grown = new Uint32Array(Math.max(this.#size, this.#words.length * 2));

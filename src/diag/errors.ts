@@ -85,6 +85,15 @@ export class LoadError extends TsbpfError {
   }
 }
 
+/** Objects that cannot be linked into one; `object` is the one that did not fit. */
+export class LinkError extends TsbpfError {
+  readonly object: string;
+  constructor(object: string, message: string, options?: ErrorOptions) {
+    super("LINK", `${object}: ${message}`, options);
+    this.object = object;
+  }
+}
+
 /** A backend refused a program: the verifier's word, or an errno of BPF_PROG_LOAD itself. */
 export class VerifierRejection extends TsbpfError {
   readonly program: string;

@@ -7,6 +7,7 @@ export {
   InternalError,
   InvalidProgramError,
   IoError,
+  LinkError,
   LoadError,
   ProgramFault,
   TsbpfError,

@@ -9,6 +9,7 @@ export interface ElfSectionInput {
   /** SHT_NOBITS: bytes in memory. */
   readonly size?: number;
   readonly addralign?: number;
+  readonly entsize?: number;
   /** Relocations that apply to this section; a `.rel` section follows it. `symbol` is an index of `symbols`. */
   readonly relocations?: readonly {
     readonly offset: number;
@@ -89,7 +90,7 @@ export function writeElf(input: ElfInput): Uint8Array {
       link: 0,
       info: 0,
       addralign: section.addralign ?? 8,
-      entsize: 0,
+      entsize: section.entsize ?? 0,
     });
     if (section.relocations)
       placed.push({

@@ -7,6 +7,7 @@ export { LiveMap } from "./live-map.ts";
 export type { LoadOptions } from "./load.ts";
 export { LiveProgram, LoadedObject } from "./loaded-object.ts";
 export { type MapInput, MapTypes } from "./map-types.ts";
+export { mapDefinition } from "./maps.ts";
 export { BpfObject, type OpenOptions } from "./object.ts";
 export type { LinkOptions, OpenedObject } from "./opened.ts";
 export { PerfBuffer, type PerfSample, RingBuffer } from "./rings.ts";

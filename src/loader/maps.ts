@@ -105,6 +105,16 @@ export function btfMaps(btf: Btf, section: ElfSection): MapSpec[] {
   });
 }
 
+/** What a BTF-defined map is, by the struct that declares it (typedefs and qualifiers may stand before it). */
+export function mapDefinition(btf: Btf, name: string, typeId: number): MapSpec {
+  const definition = btf.type(btf.skipModifiers(typeId));
+  if (definition.kind !== BTF_KIND_STRUCT)
+    throw new LoadError(`map '${name}': unexpected def kind ${BTF_KIND_NAMES[definition.kind]}`);
+  const map = newMap(name, "btf", { name: ".maps", index: 0 }, 0);
+  defineMap(btf, map, definition.members, false);
+  return map;
+}
+
 function defineMap(btf: Btf, map: MapSpec, members: readonly BtfMember[], isInner: boolean): void {
   const fail = (what: string): LoadError => new LoadError(`map '${map.name}': ${what}`);
   for (const [i, member] of members.entries()) {

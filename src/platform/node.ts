@@ -148,3 +148,10 @@ export class OutputFile {
     }
   }
 }
+
+/** Writes a whole file, or to standard output for `-`. Throws IoError. */
+export function writeFile(path: string, bytes: Uint8Array): void {
+  const file = new OutputFile(path);
+  file.write(bytes);
+  file.close();
+}

@@ -37,6 +37,14 @@ import { TypeTable } from "./type-table.ts";
 
 const IN_PROGRESS = -2;
 
+export interface DedupOptions {
+  /**
+   * Leaves all strings where they are: each is there once already (BtfBuilder sees to that), and something else refers
+   * to some of them, as .BTF.ext does.
+   */
+  readonly keepStrings?: boolean;
+}
+
 export interface DedupResult {
   readonly btf: Btf;
   /** New id by old id. */
@@ -44,9 +52,9 @@ export interface DedupResult {
 }
 
 /** Throws BtfError for types that refer to nothing, or to themselves with no struct in between. `btf` is unchanged. */
-export function dedupBtf(btf: Btf): DedupResult {
+export function dedupBtf(btf: Btf, options: DedupOptions = {}): DedupResult {
   validateBtf(btf);
-  const pass = new Dedup(btf);
+  const pass = new Dedup(btf, options.keepStrings ?? false);
   pass.hashBase();
   pass.primitives();
   pass.composites();
@@ -61,8 +69,8 @@ class Dedup {
   readonly #candidates: Candidates;
   readonly #equivalence: Equivalence;
 
-  constructor(btf: Btf) {
-    this.#table = new TypeTable(btf);
+  constructor(btf: Btf, keepStrings: boolean) {
+    this.#table = new TypeTable(btf, keepStrings);
     this.#map = new Int32Array(btf.typeCount).fill(UNPROCESSED);
     this.#map[0] = 0;
     this.#candidates = new Candidates(btf.typeCount);
@@ -215,7 +223,7 @@ class Dedup {
       });
       at += length;
     });
-    const bytes = encodeBtf(out, this.#table.strings.bytes, btf.littleEndian);
+    const bytes = encodeBtf(out, this.#table.strings, btf.littleEndian);
     return {
       btf: new Btf(bytes, btf.base === undefined ? { name: btf.name } : { name: btf.name, base: btf.base }),
       ids,

@@ -12,10 +12,10 @@ export class TypeTable {
   readonly words: Uint32Array;
   /** Index in `words` by id; id 0 has none. */
   readonly records: Uint32Array;
-  /** The own strings that types use, each once, in order of use. */
-  readonly strings: StringTable;
+  /** The own strings: those that types use, each once, in order of use; or all, as they were. */
+  readonly strings: Uint8Array;
 
-  constructor(btf: Btf) {
+  constructor(btf: Btf, keepStrings: boolean) {
     this.startId = btf.startId;
     this.count = btf.typeCount;
     const layers: Btf[] = [];
@@ -29,8 +29,9 @@ export class TypeTable {
       for (let id = layer.startId; id < layer.typeCount; id++) this.records[id] = at + layer.recordWord(id);
       at += layer.words.length;
     }
-    this.strings = new StringTable(btf.stringsStart);
-    this.#internStrings(btf);
+    this.strings = keepStrings
+      ? btf.bytes.subarray(btf.stringsOffset, btf.stringsOffset + btf.stringsSize)
+      : this.#internStrings(btf);
   }
 
   kind(id: number): number {
@@ -41,7 +42,8 @@ export class TypeTable {
     return id === 0 ? 3 : recordLength(this.words[this.records[id]! + 1]!);
   }
 
-  #internStrings(btf: Btf): void {
+  #internStrings(btf: Btf): Uint8Array {
+    const strings = new StringTable(btf.stringsStart);
     const { words } = this;
     const bytes = btf.bytes;
     const baseStrings = btf.base === undefined ? undefined : stringIndex(btf.base);
@@ -55,12 +57,13 @@ export class TypeTable {
       if (at < 0) {
         const from = btf.stringsOffset + own;
         const to = bytes.indexOf(0, from);
-        at = baseStrings?.get(btf.string(old)) ?? this.strings.addBytes(bytes, from, to);
+        at = baseStrings?.get(btf.string(old)) ?? strings.addBytes(bytes, from, to);
         seen[own] = at + 1;
       }
       words[index] = at;
     };
     for (let id = btf.startId; id < btf.typeCount; id++) forEachStringWord(words, this.records[id]!, intern);
+    return strings.bytes;
   }
 }
 

@@ -1,0 +1,1 @@
+export { BpfLinker, type FinishOptions, linkObjects } from "./linker.ts";
