@@ -124,14 +124,16 @@ export function coreRelocations(ext: BtfExt, section: BtfExtSection, btf: Btf): 
 }
 
 /** Where the records of each part hold ids of types and offsets of strings, in bytes; word 0 is the instruction's offset. */
-export const BTF_EXT_FIELDS = {
+export const BTF_EXT_FIELDS: Readonly<
+  Record<
+    "funcInfo" | "lineInfo" | "coreRelocations",
+    { readonly types: readonly number[]; readonly strings: readonly number[] }
+  >
+> = {
   funcInfo: { types: [4], strings: [] },
   lineInfo: { types: [], strings: [4, 8] },
   coreRelocations: { types: [4], strings: [8] },
-} as const satisfies Record<
-  string,
-  { readonly types: readonly number[]; readonly strings: readonly number[] }
->;
+};
 
 /** Encodes .BTF.ext; `nameOffset` gives the offset of a section's name in the strings of the BTF that it belongs to. */
 export function encodeBtfExt(ext: BtfExt, nameOffset: (section: string) => number): Uint8Array {

@@ -77,7 +77,7 @@ export class SourceObject {
   readonly sections: SourceSection[];
   readonly symbols: readonly ElfSymbol[];
   /** What each symbol became. */
-  readonly symbolMap = new Map<number, OutputSymbol>();
+  readonly symbolMap: Map<number, OutputSymbol> = new Map();
   readonly #globals: ReadonlyMap<string, GlobalType>;
 
   constructor(bytes: Uint8Array, name: string) {

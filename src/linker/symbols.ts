@@ -38,7 +38,7 @@ export interface GlobalSymbol {
 
 export class SymbolTable {
   readonly symbols: OutputSymbol[] = [];
-  readonly globals = new Map<string, GlobalSymbol>();
+  readonly globals: Map<string, GlobalSymbol> = new Map();
 
   /** `types` is the BTF built so far, opened when it is first asked for. */
   append(object: SourceObject, builder: BtfBuilder, types: () => Btf): void {
