@@ -130,7 +130,9 @@ function boot(image: string, initrd: string, options: GuestOptions): Promise<Gue
     });
     qemu.on("error", (error) => {
       clearTimeout(timer);
-      reject(new Error("qemu-system-x86_64 does not start (apt-get install qemu-system-x86)", { cause: error }));
+      reject(
+        new Error("qemu-system-x86_64 does not start (apt-get install qemu-system-x86)", { cause: error }),
+      );
     });
     qemu.on("close", (code) => {
       clearTimeout(timer);
@@ -149,4 +151,3 @@ function trimmed(lines: readonly string[]): readonly string[] {
 export function guestJson<T>(result: GuestResult): T[] {
   return result.lines.flatMap((text) => (text.startsWith("@@JSON ") ? [JSON.parse(text.slice(7)) as T] : []));
 }
-

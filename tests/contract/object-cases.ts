@@ -1,7 +1,7 @@
 // The contract of kernel objects: programs, maps, links, BTF, pins, ids and what is said of them. Each case gives what
 // it saw; the expectation is what Linux 6.18 says.
 import * as b from "../../src/asm/index.ts";
-import type { LinkCreateAttr, ProgLoadAttr } from "../../src/backend/index.ts";
+import type { LinkCreateAttr, ProgLoadAttr, TestRunAttr } from "../../src/backend/index.ts";
 import * as uapi from "../../src/uapi/index.ts";
 import { btfBlob } from "../support/btf-blob.ts";
 import { errno, type Side } from "./side.ts";
@@ -550,6 +550,44 @@ const PROGRAMS: ObjectCase[] = [
       return [load(one, 0), load(one, 3), load(one, 4), load(s.array(2), 0), load(s.hash(), 0)];
     },
     want: ["ok", "ok", "EINVAL", "ENOTSUPP", "EINVAL"],
+  },
+  {
+    name: "test runs of sk_lookup",
+    run: (s) => {
+      const ctx = (members: Readonly<Record<number, number>>, size = 72): Uint8Array => {
+        const bytes = new Uint8Array(size);
+        for (const [at, value] of Object.entries({ 8: 2, 12: 17, 60: 53, ...members }))
+          new DataView(bytes.buffer).setUint32(Number(at), value, true);
+        return bytes;
+      };
+      // What the program returns: its local port, 1 or 0.
+      const port = b.encode([b.ldxMem(uapi.BPF_W, 0, 1, 60), b.alu64Imm(uapi.BPF_AND, 0, 1), b.exit()]);
+      const fd = s.load({ ...SK_LOOKUP, insns: port });
+      const run = (attr: TestRunAttr): string => {
+        const { err, retval, ctx_size_out } = s.k.progTestRun(fd, attr);
+        return err < 0 ? errno(err) : `${retval} ${ctx_size_out}`;
+      };
+      return [
+        run({ ctx_in: ctx({}), ctx_size_out: 72 }),
+        run({ ctx_in: ctx({ 60: 54 }) }),
+        run({ ctx_in: ctx({ 8: 10 }), repeat: 3 }),
+        run({ ctx_in: ctx({}).subarray(0, 64) }),
+        run({}),
+        run({ ctx_in: ctx({}), data_in: PACKET }),
+        run({ ctx_in: ctx({}), flags: 1 }),
+        run({ ctx_in: ctx({}), cpu: 1 }),
+        run({ ctx_in: ctx({ 0: 1 }) }),
+        run({ ctx_in: ctx({ 64: 1 }) }),
+        run({ ctx_in: ctx({ 60: 70_000 }) }),
+        run({ ctx_in: ctx({ 8: 1 }) }),
+        run({ ctx_in: ctx({ 76: 1 }, 80) }),
+        run({ ctx_in: ctx({}, 80), ctx_size_out: 40 }),
+      ];
+    },
+    want: [
+      ...["1 72", "0 0", "1 0", "1 0", "EINVAL", "EINVAL", "EINVAL", "EINVAL", "EINVAL", "EINVAL"],
+      ...["ERANGE", "EAFNOSUPPORT", "E2BIG", "ENOSPC"],
+    ],
   },
   {
     name: "runs are counted while statistics are on",

@@ -1,6 +1,7 @@
 // Program types at sockets, cgroups and devices: they load; what runs them comes with their subsystems.
 import * as uapi from "../../uapi/index.ts";
 import { helpersOf, type ProgramType } from "../program-type.ts";
+import { skLookupTestRun } from "../test-run/sk-lookup.ts";
 
 function plain(type: number, name: string, more: Partial<ProgramType> = {}): ProgramType {
   return { type, name, helpers: helpersOf(type), contextSize: 0, ...more };
@@ -50,6 +51,9 @@ export const SOCKET_TYPES: readonly ProgramType[] = [
   plain(uapi.BPF_PROG_TYPE_CGROUP_SOCKOPT, "cgroup_sockopt", {
     attachTypes: [uapi.BPF_CGROUP_SETSOCKOPT, uapi.BPF_CGROUP_GETSOCKOPT],
   }),
-  plain(uapi.BPF_PROG_TYPE_SK_LOOKUP, "sk_lookup", { attachTypes: [uapi.BPF_SK_LOOKUP] }),
+  plain(uapi.BPF_PROG_TYPE_SK_LOOKUP, "sk_lookup", {
+    attachTypes: [uapi.BPF_SK_LOOKUP],
+    testRun: skLookupTestRun,
+  }),
   plain(uapi.BPF_PROG_TYPE_NETFILTER, "netfilter", { attachTypes: [uapi.BPF_NETFILTER] }),
 ];
