@@ -99,9 +99,21 @@ export const RULES: Readonly<Record<RuleName, Rule>> = {
   "null-arg-precise": { since: "6.12", meaning: "a null argument of a helper is marked precise" },
   "untrusted-args": { since: "6.17", meaning: "arguments of global functions may be tagged untrusted" },
   "tail-call-changes-packet": { since: "6.12", meaning: "a tail call invalidates packet pointers" },
+  "nested-rcu": { since: "6.19", meaning: "RCU read sections nest" },
+  "rcu-protected-kfuncs": {
+    since: "6.17",
+    meaning: "KF_RCU_PROTECTED holds for every kfunc, not for iterators alone",
+  },
+  "rbtree-walk": {
+    since: "6.16",
+    meaning: "bpf_rbtree_root, _left and _right, and the messages that came with them",
+  },
 };
 
 export type RuleName =
+  | "rbtree-walk"
+  | "rcu-protected-kfuncs"
+  | "nested-rcu"
   | "tail-call-changes-packet"
   | "untrusted-args"
   | "null-arg-precise"

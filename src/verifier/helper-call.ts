@@ -48,6 +48,7 @@ import {
   PTR_TO_SOCK_COMMON,
   PTR_TO_SOCKET,
   PTR_TO_TCP_SOCK,
+  SCALAR_VALUE,
   typeFlags,
 } from "./reg-type.ts";
 import { refineReturn } from "./retval-refine.ts";
@@ -108,7 +109,8 @@ function recordMap(env: Env, meta: CallMeta, func: number): void {
   if (func !== U.BPF_FUNC_tail_call) return;
   if (map.type !== U.BPF_MAP_TYPE_PROG_ARRAY) env.reject(EINVAL, "kernel subsystem misconfigured verifier");
   const key = env.reg(3);
-  if (isConst(key) && toNumberU64(key.valueLo, key.valueHi) < map.maxEntries) markChainPrecision(env, 3);
+  if (key.type === SCALAR_VALUE && isConst(key) && toNumberU64(key.valueLo, key.valueHi) < map.maxEntries)
+    markChainPrecision(env, 3);
 }
 
 function release(env: Env, meta: CallMeta, fn: HelperSpec): void {
@@ -130,7 +132,7 @@ function release(env: Env, meta: CallMeta, fn: HelperSpec): void {
   if (!ok) env.reject(EINVAL, `func ${fn.name}#${fn.id} reference has not been acquired before`);
 }
 
-export function checkHelperCall(env: Env, insnIdx: number): void {
+export function checkHelperCall(env: Env, insnIdx: number = env.insnIdx): void {
   const id = env.slots.imm[insnIdx]!;
   const name = env.profile.helperName(id);
   if (id < 0 || id >= env.profile.helperCount) env.reject(EINVAL, `invalid func ${name}#${id}`);

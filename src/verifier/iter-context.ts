@@ -36,7 +36,7 @@ export const ITER_ARGS: Readonly<Record<string, readonly IterArg[]>> = {
   task_file: args([8, OR_NULL, "task_struct"], [24, OR_NULL, "file"]),
   task_vma: args([8, OR_NULL, "task_struct"], [16, OR_NULL, "vm_area_struct"]),
   cgroup: args([8, TRUSTED, "cgroup"]),
-  sockmap: args([24, BUF | MEM_RDONLY, ""], [32, OR_NULL, "sock"]),
+  sockmap: args([16, BUF | MEM_RDONLY, ""], [24, OR_NULL, "sock"]),
   bpf_sk_storage_map: args([16, OR_NULL, "sock"], [24, BUF, ""]),
   tcp: args([8, TRUSTED, "sock_common"]),
   udp: args([8, TRUSTED, "udp_sock"]),

@@ -15,8 +15,9 @@ import type { Env } from "./env.ts";
 import type { RegState } from "./reg.ts";
 
 interface StructWrites {
-  /** The only struct that may be written to. */
+  /** The only struct that may be written to, and another name for it. */
   readonly target: string;
+  readonly alias?: string;
   /** Members, by path from a struct that `target` begins with; empty: all of it. */
   readonly fields: readonly (readonly [string, string])[];
   /** Message for another struct, and for another member (with its offset behind), null: none. */
@@ -28,6 +29,7 @@ interface StructWrites {
 
 const NF_CONN: StructWrites = {
   target: "nf_conn",
+  alias: "nf_conn___init",
   fields: [["nf_conn", "mark"]],
   otherStruct: null,
   otherField: "no write support to nf_conn at off",
@@ -114,7 +116,8 @@ function memberAt(env: Env, struct: string, path: string): { off: number; size: 
 export function checkStructWrite(env: Env, reg: RegState, off: number, size: number): boolean {
   const rules = BY_STRUCT_OPS[structOpsName(env)] ?? BY_PROG_TYPE.get(env.resolvedProgType);
   if (rules === undefined || reg.btf === null) return false;
-  if (reg.btf.typeName(reg.btfId) !== rules.target) env.reject(EACCES, rules.otherStruct ?? "");
+  const name = reg.btf.typeName(reg.btfId);
+  if (name !== rules.target && name !== rules.alias) env.reject(EACCES, rules.otherStruct ?? "");
   if (rules.fields.length === 0) {
     if (off + size > sizeOf(reg.btf, reg.btfId))
       env.reject(EACCES, `write access at off ${off} with size ${size}`);
