@@ -1,8 +1,6 @@
 /** What is known of a kfunc call, and what its arguments tell: struct bpf_kfunc_call_arg_meta. */
 import type { Btf } from "../btf/index.ts";
 import {
-  EACCES,
-  EINVAL,
   KF_ITER_DESTROY,
   KF_ITER_NEW,
   KF_ITER_NEXT,
@@ -11,11 +9,44 @@ import {
   KF_TRUSTED_ARGS,
 } from "../uapi/index.ts";
 import type { BtfField } from "./btf-record.ts";
-import { protoOf } from "./btf-types.ts";
 import type { Env } from "./env.ts";
-import { kfuncBtf, kfuncName } from "./insn-kind.ts";
-import { SPECIAL_KFUNCS, type SpecialKfunc } from "./kfunc-special.ts";
+import type { SetCalleeState } from "./frame.ts";
 import type { MapDescription } from "./map-description.ts";
+
+/** What is special about a kfunc that the verifier knows by name. */
+export interface SpecialKfunc {
+  /** Works on a list or on a tree, under its lock. */
+  readonly graph?: "list" | "rbtree";
+  /** Takes a node: puts an owned one in, or works on a borrowed one. */
+  readonly node?: "insert" | "borrow";
+  /** A lock: flags of processSpinLock(). */
+  readonly lock?: number;
+  /** An argument of saved IRQ flags. */
+  readonly irq?: { readonly save: boolean; readonly by: number };
+  /** Kind of dynptr that it makes; "clone": as the other one. */
+  readonly dynptr?: number | "clone";
+  readonly callback?: SetCalleeState;
+  /** The callback runs later. */
+  readonly later?: "sleepable" | "atomic";
+  readonly rcu?: "lock" | "unlock";
+  readonly preempt?: "disable" | "enable";
+  /** Which kind of object it takes back. */
+  readonly drops?: "object" | "percpu";
+  /** First argument is the context, whatever its type says. */
+  readonly takesContext?: boolean;
+  readonly throws?: boolean;
+  /** Never to be reached: clang's trap for undefined behaviour. */
+  readonly trap?: boolean;
+  readonly changesPacket?: boolean;
+  /** Only in LSM programs, iterators and where it may sleep. */
+  readonly cssTaskIter?: boolean;
+  /** Result: memory of that size, writable. */
+  readonly memory?: number;
+  /** Result: a pointer that cannot be trusted. */
+  readonly untrusted?: boolean;
+  /** Sets R0 where the prototype does not tell. */
+  readonly returns?: (env: Env, meta: KfuncMeta) => void;
+}
 
 export interface KfuncMeta {
   readonly btf: Btf;
@@ -64,42 +95,4 @@ export function wantsRcu(meta: KfuncMeta): boolean {
 /** is_iter_kfunc(). */
 export function isIterKfunc(meta: KfuncMeta): boolean {
   return (meta.flags & (KF_ITER_NEW | KF_ITER_NEXT | KF_ITER_DESTROY)) !== 0;
-}
-
-/** fetch_kfunc_meta(). */
-export function fetchKfuncMeta(env: Env, insnIdx: number): KfuncMeta {
-  const btf = kfuncBtf(env, insnIdx);
-  const name = kfuncName(env, insnIdx);
-  if (btf === null || name === "") return env.reject(EINVAL, "");
-  const id = env.slots.imm[insnIdx]!;
-  const spec = env.profile.kfunc(name);
-  if (spec === null || !env.profile.kfuncAllowed(spec, env.resolvedProgType, env.expectedAttachType))
-    return env.reject(EACCES, `calling kernel function ${name} is not allowed`);
-  return {
-    btf,
-    id,
-    name,
-    flags: spec.flags,
-    proto: protoOf(btf, id),
-    special: btf === env.kernelBtf ? (SPECIAL_KFUNCS.get(name) ?? null) : null,
-    refObjId: 0,
-    releaseRegno: 0,
-    constant: null,
-    r0Size: 0,
-    r0ReadOnly: false,
-    subprogno: 0,
-    argBtf: null,
-    argBtfId: 0,
-    owningRef: false,
-    retBtfId: 0,
-    map: null,
-    mapUid: 0,
-    listHead: null,
-    treeRoot: null,
-    dynptrId: 0,
-    dynptrType: 0,
-    dynptrRefObjId: 0,
-    iterSpi: -1,
-    iterFrame: 0,
-  };
 }

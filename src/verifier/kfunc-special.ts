@@ -4,9 +4,7 @@
  */
 
 import { setRbtreeAddCallback, setTaskWorkCallback, setTimerCallback } from "./callbacks.ts";
-import type { Env } from "./env.ts";
-import type { SetCalleeState } from "./frame.ts";
-import type { KfuncMeta } from "./kfunc-meta.ts";
+import type { SpecialKfunc } from "./kfunc-meta.ts";
 import {
   returnCast,
   returnGraphNode,
@@ -21,40 +19,6 @@ import { DYNPTR_TYPE_SKB, DYNPTR_TYPE_SKB_META, DYNPTR_TYPE_XDP } from "./reg-ty
 /** Who saved an IRQ state: local_irq_save() or a lock. */
 export const IRQ_NATIVE = 1;
 export const IRQ_LOCK = 2;
-
-export interface SpecialKfunc {
-  /** Works on a list or on a tree, under its lock. */
-  readonly graph?: "list" | "rbtree";
-  /** Takes a node: puts an owned one in, or works on a borrowed one. */
-  readonly node?: "insert" | "borrow";
-  /** A lock: flags of processSpinLock(). */
-  readonly lock?: number;
-  /** An argument of saved IRQ flags. */
-  readonly irq?: { readonly save: boolean; readonly by: number };
-  /** Kind of dynptr that it makes; "clone": as the other one. */
-  readonly dynptr?: number | "clone";
-  readonly callback?: SetCalleeState;
-  /** The callback runs later. */
-  readonly later?: "sleepable" | "atomic";
-  readonly rcu?: "lock" | "unlock";
-  readonly preempt?: "disable" | "enable";
-  /** Which kind of object it takes back. */
-  readonly drops?: "object" | "percpu";
-  /** First argument is the context, whatever its type says. */
-  readonly takesContext?: boolean;
-  readonly throws?: boolean;
-  /** Never to be reached: clang's trap for undefined behaviour. */
-  readonly trap?: boolean;
-  readonly changesPacket?: boolean;
-  /** Only in LSM programs, iterators and where it may sleep. */
-  readonly cssTaskIter?: boolean;
-  /** Result: memory of that size, writable. */
-  readonly memory?: number;
-  /** Result: a pointer that cannot be trusted. */
-  readonly untrusted?: boolean;
-  /** Sets R0 where the prototype does not tell. */
-  readonly returns?: (env: Env, meta: KfuncMeta) => void;
-}
 
 const res = (lock: boolean, irq: boolean): SpecialKfunc => ({
   lock: RES_LOCK | (lock ? LOCK : 0) | (irq ? LOCK_IRQ : 0),
