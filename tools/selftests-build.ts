@@ -80,7 +80,7 @@ export function sourceVersion(source: string): string {
 }
 
 /** bpftool of the same tree: it prints kfunc prototypes into vmlinux.h, which Debian 12's does not. */
-function bpftool(source: string): string {
+export function bpftool(source: string): string {
   const dir = join(cacheDir(), `bpftool-${sourceVersion(source)}`);
   const path = join(dir, "bootstrap", "bpftool");
   if (existsSync(path)) return path;

@@ -188,6 +188,8 @@ export interface Backend {
   mapGetNextKey(fd: number, key: Uint8Array | null, nextKey: Uint8Array): ZeroOrErrno;
   mapLookupAndDeleteElem(fd: number, key: Uint8Array | null, value: Uint8Array, flags?: number): ZeroOrErrno;
   mapFreeze(fd: number): ZeroOrErrno;
+  /** The map's memory as mmap(2) shows it, from its start (arenas); absent where the backend cannot. */
+  mapMemory?(fd: number, size: number): Uint8Array | ZeroOrErrno;
   mapLookupBatch(fd: number, batch: BatchLookup): BatchResult;
   mapLookupAndDeleteBatch(fd: number, batch: BatchLookup): BatchResult;
   mapUpdateBatch(

@@ -5,7 +5,7 @@
 import { BtfError } from "../diag/index.ts";
 import type { Btf } from "./btf.ts";
 import type { CoreRelocation } from "./btf-ext.ts";
-import { BTF_INT_SIGNED, BTF_KIND_ARRAY, BTF_KIND_INT, BTF_KIND_PTR } from "./constants.ts";
+import { BTF_INT_SIGNED, BTF_KIND_ARRAY, BTF_KIND_INT, BTF_KIND_NAMES, BTF_KIND_PTR } from "./constants.ts";
 import {
   essentialName,
   fieldsCompatible,
@@ -98,16 +98,40 @@ function composite(btf: Btf, id: number): Composite {
   return type;
 }
 
-/** Resolves records against one target; keeps what it learned about candidates. */
+/** A type of the target that has the name which a record asks for. */
+interface Candidate {
+  readonly btf: Btf;
+  readonly id: number;
+}
+
+/** Why one candidate does not do. */
+export interface CoreCandidate {
+  /** `[123] struct task_struct`, with the module's name where it is one's. */
+  readonly type: string;
+  /** undefined: it fits. */
+  readonly reason: string | undefined;
+}
+
+/** What a record asks for and what the target offers, in words. */
+export interface CoreExplanation {
+  /** `struct task_struct.mm.pgd (0:1:2)`. */
+  readonly access: string;
+  readonly candidates: readonly CoreCandidate[];
+}
+
+/** Resolves records against one target and its modules; keeps what it learned about candidates. */
 export class CoreResolver {
   readonly #local: Btf;
   readonly #target: Btf;
-  readonly #candidates = new Map<number, number[]>();
-  #flavors: Map<string, number[]> | undefined;
+  readonly #modules: readonly Btf[];
+  readonly #candidates = new Map<number, Candidate[]>();
+  readonly #flavors = new Map<Btf, Map<string, number[]>>();
 
-  constructor(local: Btf, target: Btf) {
+  /** `modules`: split BTF over `target`, asked where `target` has no type of a name. */
+  constructor(local: Btf, target: Btf, modules: readonly Btf[] = []) {
     this.#local = local;
     this.#target = target;
+    this.#modules = modules;
   }
 
   /** Throws BtfError for broken records, and where candidates disagree. */
@@ -124,36 +148,85 @@ export class CoreResolver {
       throw new BtfError(`<${BPF_CORE_NAMES[relocation.kind]}> relocation doesn't support anonymous types`, {
         typeId: relocation.typeId,
       });
-    let best: { value: CoreValue; bitOffset: number } | undefined;
-    for (const id of this.#candidatesOf(relocation.typeId)) {
-      const found = matchSpec(spec, this.#target, id);
+    let best: { value: CoreValue; bitOffset: number; from: Candidate } | undefined;
+    for (const from of this.#candidatesOf(relocation.typeId)) {
+      const found = matchSpec(spec, from.btf, from.id);
       if (found === undefined) continue;
       const value = calculate(spec, found);
-      if (best === undefined) best = { value, bitOffset: found.bitOffset };
+      if (best === undefined) best = { value, bitOffset: found.bitOffset, from };
       else if (best.bitOffset !== found.bitOffset)
-        throw new BtfError(`field offset ambiguity: ${found.bitOffset} != ${best.bitOffset}`, { typeId: id });
+        throw new BtfError(
+          `${accessText(spec, relocation)}: field offset ambiguity, bit ${best.bitOffset} in ${candidateText(best.from)}, bit ${found.bitOffset} in ${candidateText(from)}`,
+          { typeId: from.id },
+        );
       else if (best.value.poison !== value.poison || best.value.value !== value.value)
-        throw new BtfError(`relocation decision ambiguity: ${value.value} != ${best.value.value}`, {
-          typeId: id,
-        });
+        throw new BtfError(
+          `${accessText(spec, relocation)}: relocation decision ambiguity, ${best.value.value} from ${candidateText(best.from)}, ${value.value} from ${candidateText(from)}`,
+          { typeId: from.id },
+        );
     }
     return best?.value ?? calculate(spec, undefined);
   }
 
-  /** Types of the target with the same name but for flavors, and a kind that may match. */
-  #candidatesOf(localId: number): readonly number[] {
+  /** Which access a record stands for, which types of the target were looked at, and why each does not do. */
+  explain(relocation: CoreRelocation): CoreExplanation {
+    const spec = parseSpec(this.#local, relocation);
+    const access = accessText(spec, relocation);
+    if (relocation.kind === BPF_CORE_TYPE_ID_LOCAL) return { access, candidates: [] };
+    const candidates = this.#candidatesOf(relocation.typeId).map((from): CoreCandidate => {
+      let reason: string | undefined;
+      const found = matchSpec(spec, from.btf, from.id, (text) => {
+        reason ??= text;
+      });
+      return {
+        type: candidateText(from),
+        reason: found === undefined ? (reason ?? "does not match") : undefined,
+      };
+    });
+    return { access, candidates };
+  }
+
+  /** Types of the target with the same name but for flavors, and a kind that may match; modules' where there are none. */
+  #candidatesOf(localId: number): readonly Candidate[] {
     let found = this.#candidates.get(localId);
     if (found === undefined) {
       const name = essentialName(this.#local.typeName(localId));
       const kind = this.#local.kind(localId);
-      this.#flavors ??= flavoredTypes(this.#target);
-      found = [...new Set([...this.#target.idsByName(name), ...(this.#flavors.get(name) ?? [])])]
-        .filter((id) => kindsCompatible(this.#target.kind(id), kind))
-        .sort((a, b) => a - b);
+      found = this.#find(this.#target, name, kind);
+      if (found.length === 0) found = this.#modules.flatMap((btf) => this.#find(btf, name, kind));
       this.#candidates.set(localId, found);
     }
     return found;
   }
+
+  #find(btf: Btf, name: string, kind: number): Candidate[] {
+    let flavors = this.#flavors.get(btf);
+    if (flavors === undefined) this.#flavors.set(btf, (flavors = flavoredTypes(btf)));
+    return [...new Set([...btf.idsByName(name), ...(flavors.get(name) ?? [])])]
+      .filter((id) => id >= btf.startId && kindsCompatible(btf.kind(id), kind))
+      .sort((a, b) => a - b)
+      .map((id) => ({ btf, id }));
+  }
+}
+
+function typeText(btf: Btf, id: number): string {
+  const kind = (BTF_KIND_NAMES[btf.kind(id)] ?? "").toLowerCase();
+  return `${kind} ${btf.typeName(id) || "(anonymous)"}`;
+}
+
+function candidateText({ btf, id }: Candidate): string {
+  return `[${id}] ${typeText(btf, id)}${btf.name === "" ? "" : ` of ${btf.name}`}`;
+}
+
+/** `struct a.b[2].c (0:1:2:0)`. */
+function accessText(spec: Spec, { access }: CoreRelocation): string {
+  let text = typeText(spec.btf, spec.rootId);
+  for (const [i, { name, index }] of spec.accessors.entries()) {
+    if (isEnumBased(spec.kind)) text += `::${name}`;
+    else if (name !== undefined) text += `.${name}`;
+    else if (i > 0 || index > 0) text += `[${index}]`;
+  }
+  return isTypeBased(spec.kind) ? text : `${text} (${access})`;
 }
 
 /** Types whose own name has a flavor, by essential name: few, found by their bytes without decoding the others. */
@@ -229,7 +302,12 @@ function isFlexible(btf: Btf, accessor: Accessor, nelems: number): boolean {
 }
 
 /** The same path in a type of the target; undefined: it does not fit. */
-function matchSpec(local: Spec, target: Btf, targetId: number): Spec | undefined {
+function matchSpec(
+  local: Spec,
+  target: Btf,
+  targetId: number,
+  note?: (reason: string) => void,
+): Spec | undefined {
   const spec: Spec = {
     btf: target,
     rootId: targetId,
@@ -243,6 +321,7 @@ function matchSpec(local: Spec, target: Btf, targetId: number): Spec | undefined
       local.kind === BPF_CORE_TYPE_MATCHES
         ? typesMatch(local.btf, local.rootId, target, targetId)
         : typesCompatible(local.btf, local.rootId, target, targetId);
+    if (!fits) note?.("its parts differ");
     return fits ? spec : undefined;
   }
   let id = targetId;
@@ -252,24 +331,36 @@ function matchSpec(local: Spec, target: Btf, targetId: number): Spec | undefined
     if (!("values" in type)) return undefined;
     const name = essentialName(local.accessors[0]!.name!);
     const index = type.values.findIndex((v) => essentialName(v.name) === name);
-    if (index < 0) return undefined;
+    if (index < 0) {
+      note?.(`it has no enumerator '${name}'`);
+      return undefined;
+    }
     spec.accessors.push({ typeId: id, index, name: type.values[index]!.name });
     return spec;
   }
   for (const [i, accessor] of local.accessors.entries()) {
     id = target.skipModifiers(id);
     if (accessor.name !== undefined) {
-      const next = matchMember(local.btf, accessor, id, spec, 0);
-      if (next === undefined) return undefined;
+      const next = matchMember(local.btf, accessor, id, spec, 0, note);
+      if (next === undefined) {
+        note?.(`${typeText(target, id)} has no member '${accessor.name}'`);
+        return undefined;
+      }
       id = next;
       continue;
     }
     // The first step is an index into an imagined array of the root type.
     if (i > 0) {
       const type = target.type(id);
-      if (type.kind !== BTF_KIND_ARRAY) return undefined;
+      if (type.kind !== BTF_KIND_ARRAY) {
+        note?.(`${typeText(target, id)} is no array`);
+        return undefined;
+      }
       const before = spec.accessors.at(-1)!;
-      if (accessor.index >= type.nelems && !isFlexible(target, before, type.nelems)) return undefined;
+      if (accessor.index >= type.nelems && !isFlexible(target, before, type.nelems)) {
+        note?.(`element ${accessor.index} of an array of ${type.nelems}`);
+        return undefined;
+      }
       id = target.skipModifiers(type.type);
     }
     step(spec);
@@ -291,6 +382,7 @@ function matchMember(
   targetId: number,
   spec: Spec,
   depth: number,
+  note?: (reason: string) => void,
 ): number | undefined {
   const target = spec.btf;
   const id = target.skipModifiers(targetId);
@@ -301,13 +393,17 @@ function matchMember(
     spec.bitOffset += member.bitOffset;
     if (member.name === "") {
       const before = spec.accessors.length;
-      const found = matchMember(local, accessor, member.type, spec, depth + 1);
+      const found = matchMember(local, accessor, member.type, spec, depth + 1, note);
       if (found !== undefined) return found;
       // A member of that name that does not fit: no other one has the name.
       if (spec.accessors.length !== before) return undefined;
     } else if (member.name === accessor.name) {
       const wanted = composite(local, accessor.typeId).members[accessor.index]!;
-      if (!fieldsCompatible(local, wanted.type, target, member.type)) return undefined;
+      if (!fieldsCompatible(local, wanted.type, target, member.type)) {
+        const [want, have] = [local.skipModifiers(wanted.type), target.skipModifiers(member.type)];
+        note?.(`member '${member.name}' is ${typeText(target, have)}, want ${typeText(local, want)}`);
+        return undefined;
+      }
       spec.accessors.push({ typeId: id, index, name: member.name });
       return member.type;
     }

@@ -1,8 +1,12 @@
 export { type AttachOptions, attachProgram, attachStructOps } from "./attach.ts";
+export { type AttachSpec, attachSpec } from "./attach-spec.ts";
+export type { AttachTarget, ProgramTarget } from "./attach-target.ts";
 export { BpfLink } from "./bpf-link.ts";
+export { describeFailure, type FailedRelocation } from "./core-relocate.ts";
 export { Globals, type GlobalVariable } from "./globals.ts";
 export { DEFAULT_KERNEL_VERSION, type KconfigOptions } from "./kconfig.ts";
-export type { LinkedProgram } from "./link.ts";
+export { type KernelType, KernelTypes } from "./kernel-types.ts";
+export type { KfuncCall, LinkedProgram } from "./link.ts";
 export { LiveMap } from "./live-map.ts";
 export type { LoadOptions } from "./load.ts";
 export { LiveProgram, LoadedObject } from "./loaded-object.ts";
@@ -21,3 +25,4 @@ export type {
   ProgramSpec,
   Relocation,
 } from "./spec.ts";
+export type { StructOpsMap, StructOpsMember, StructOpsPlan, StructOpsSlot } from "./struct-ops.ts";

@@ -11,6 +11,8 @@ import {
   BPF_PSEUDO_MAP_FD,
   BPF_PSEUDO_MAP_VALUE,
 } from "../uapi/index.ts";
+import type { AttachTarget } from "./attach-target.ts";
+import type { FailedRelocation, RelocatedCode } from "./core-relocate.ts";
 import { ExtInfo } from "./ext-info.ts";
 import type { FunctionIndex } from "./relocs.ts";
 import { INSN_SIZE } from "./sections.ts";
@@ -22,17 +24,32 @@ const CALL = 0x85;
 const MAX_INSNS = 1_000_000;
 const E2BIG = 7;
 /** Helper numbers that mean "this map or kernel function is missing"; the verifier refuses them where reachable. */
-const POISON_MAP = 2_001_000_000;
-const POISON_KFUNC = 2_002_000_000;
+export const POISON_MAP = 2_001_000_000;
+export const POISON_KFUNC = 2_002_000_000;
 
+/** One program, ready for PROG_LOAD or a verifier: all that is known without a backend. */
 export interface LinkedProgram {
   readonly name: string;
+  /** BPF_PROG_TYPE_*. */
+  readonly type: number;
+  /** The expected attach type; struct_ops: the index of the member that it implements. */
+  readonly attachType: number;
+  /** BPF_F_*. */
+  readonly flags: number;
+  /** What it attaches to by BTF; undefined: nothing, or no target was given. */
+  readonly attach: AttachTarget | undefined;
   /** 8 bytes a slot. LD_IMM64 of maps hold the map's index in the object's `mapList` where an fd belongs. */
   readonly insns: Uint8Array;
   /** The instructions that hold such an index. */
   readonly mapReferences: readonly { readonly insn: number; readonly map: MapSpec }[];
-  /** Calls of kernel functions; `btfId` is 0 where nothing resolved it. */
-  readonly kfuncs: readonly { readonly insn: number; readonly name: string; readonly btfId: number }[];
+  /** Calls of kernel functions that were resolved; `module` is "" for vmlinux. */
+  readonly kfuncs: readonly KfuncCall[];
+  /** Modules whose functions are called: a call's `off` is 1 + the index here (0: vmlinux), as in fd_array. */
+  readonly modules: readonly string[];
+  /** Second slots of LD_IMM64 that want the fd of a module's BTF. */
+  readonly moduleReferences: readonly { readonly insn: number; readonly module: string }[];
+  /** CO-RE relocations that the target could not satisfy; their instructions must not be reached. */
+  readonly failedRelocations: readonly FailedRelocation[];
   /** The functions that it consists of, by first slot; the program itself is the first. */
   readonly functions: readonly { readonly insn: number; readonly fn: FunctionSpec }[];
   readonly funcInfo: Uint8Array | undefined;
@@ -41,9 +58,16 @@ export interface LinkedProgram {
   readonly lineInfoRecordSize: number;
 }
 
+export interface KfuncCall {
+  readonly insn: number;
+  readonly name: string;
+  readonly btfId: number;
+  readonly module: string;
+}
+
 /** What an extern resolved to; undefined: nothing. */
 export type ExternValue =
-  | { readonly kind: "btf"; readonly id: number }
+  | { readonly kind: "btf"; readonly id: number; readonly module: string }
   | { readonly kind: "address"; readonly value: bigint };
 
 export interface LinkContext {
@@ -57,7 +81,8 @@ export interface LinkContext {
   sectionName(index: number): string;
   resolve(extern: ExternSpec): ExternValue | undefined;
   /** A function's code after CO-RE relocation. */
-  code(fn: FunctionSpec): Uint8Array;
+  code(fn: FunctionSpec): RelocatedCode;
+  attach(program: ProgramSpec): { attachType: number; attach: AttachTarget | undefined };
 }
 
 class Code {
@@ -79,6 +104,9 @@ class Code {
   setSource(insn: number, src: number): void {
     this.bytes[insn * INSN_SIZE + 1] = (this.bytes[insn * INSN_SIZE + 1]! & 0x0f) | (src << 4);
   }
+  setOff(insn: number, off: number): void {
+    this.view.setInt16(insn * INSN_SIZE + 2, off, true);
+  }
   setImm(insn: number, imm: number): void {
     this.view.setInt32(insn * INSN_SIZE + 4, imm, true);
   }
@@ -97,6 +125,7 @@ export function linkProgram(program: ProgramSpec, context: LinkContext): LinkedP
   const code = new Code();
   const placed = new Map<FunctionSpec, number>();
   const functions: { insn: number; fn: FunctionSpec }[] = [];
+  const failedRelocations: FailedRelocation[] = [];
   const { btfExt } = context;
   const funcInfo = btfExt && new ExtInfo(btfExt.funcInfo, btfExt.littleEndian);
   const lineInfo = btfExt && new ExtInfo(btfExt.lineInfo, btfExt.littleEndian);
@@ -108,7 +137,9 @@ export function linkProgram(program: ProgramSpec, context: LinkContext): LinkedP
         `program '${program.name}': more than ${MAX_INSNS} instructions with '${fn.name}'`,
         E2BIG,
       );
-    code.append(context.code(fn));
+    const relocated = context.code(fn);
+    code.append(relocated.code);
+    for (const failed of relocated.failed) failedRelocations.push({ ...failed, insn: at + failed.insn });
     placed.set(fn, at);
     functions.push({ insn: at, fn });
     const section = context.sectionName(fn.sectionIndex);
@@ -123,6 +154,10 @@ export function linkProgram(program: ProgramSpec, context: LinkContext): LinkedP
   const data = linkData(program, context, code, functions);
   return {
     name: program.name,
+    type: program.type,
+    flags: program.flags,
+    ...context.attach(program),
+    failedRelocations,
     insns: code.bytes.slice(0, code.insns * INSN_SIZE),
     ...data,
     functions,
@@ -209,9 +244,16 @@ function linkData(
   context: LinkContext,
   code: Code,
   functions: readonly { insn: number; fn: FunctionSpec }[],
-): Pick<LinkedProgram, "mapReferences" | "kfuncs"> {
+): Pick<LinkedProgram, "mapReferences" | "kfuncs" | "modules" | "moduleReferences"> {
   const mapReferences: { insn: number; map: MapSpec }[] = [];
-  const kfuncs: { insn: number; name: string; btfId: number }[] = [];
+  const kfuncs: KfuncCall[] = [];
+  const modules: string[] = [];
+  const moduleReferences: { insn: number; module: string }[] = [];
+  const moduleIndex = (module: string): number => {
+    if (module === "") return 0;
+    const at = modules.indexOf(module);
+    return at < 0 ? modules.push(module) : at + 1;
+  };
   const mapIndex = new Map(context.maps.map((map, i) => [map, i]));
   const kconfig = context.maps.find((map) => map.origin === "kconfig");
   const reference = (insn: number, map: MapSpec, source: number, offset: number | undefined): void => {
@@ -248,12 +290,14 @@ function linkData(
           else {
             code.setSource(insn, BPF_PSEUDO_KFUNC_CALL);
             code.setImm(insn, value.id);
-            kfuncs.push({ insn, name: extern.name, btfId: value.id });
+            code.setOff(insn, moduleIndex(value.module));
+            kfuncs.push({ insn, name: extern.name, btfId: value.id, module: value.module });
           }
         } else if (value?.kind === "btf") {
           code.setSource(insn, BPF_PSEUDO_BTF_ID);
           code.setImm(insn, value.id);
           code.setImm(insn + 1, 0);
+          if (value.module !== "") moduleReferences.push({ insn: insn + 1, module: value.module });
         } else {
           const address = value?.value ?? 0n;
           code.setImm(insn, Number(BigInt.asIntN(32, address)));
@@ -262,7 +306,7 @@ function linkData(
       }
     }
   }
-  return { mapReferences, kfuncs };
+  return { mapReferences, kfuncs, modules, moduleReferences };
 }
 
 /** The function that a declaration tag `exception_callback:NAME` gives the program (bpf_prog_assign_exc_cb). */

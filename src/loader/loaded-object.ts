@@ -2,8 +2,9 @@
 import type { Backend, ProgInfo, TestRunAttr, TestRunResult } from "../backend/index.ts";
 import { BTF_KIND_STRUCT, BTF_KIND_TYPEDEF } from "../btf/index.ts";
 import { BackendError, LoadError } from "../diag/index.ts";
-import { errnoName } from "../uapi/index.ts";
-import { type AttachOptions, attachProgram } from "./attach.ts";
+import { BPF_F_LINK, EBUSY, errnoName } from "../uapi/index.ts";
+import { type AttachOptions, attachProgram, attachStructOps } from "./attach.ts";
+import { attachSpec } from "./attach-spec.ts";
 import type { BpfLink } from "./bpf-link.ts";
 import { Globals } from "./globals.ts";
 import type { LinkedProgram } from "./link.ts";
@@ -12,6 +13,7 @@ import { isData } from "./maps.ts";
 import type { OpenedObject } from "./opened.ts";
 import { PerfBuffer, type RecordType, RingBuffer } from "./rings.ts";
 import type { MapSpec, ProgramSpec } from "./spec.ts";
+import type { StructOpsMap } from "./struct-ops.ts";
 
 export class LiveProgram {
   readonly name: string;
@@ -55,6 +57,7 @@ export interface LoadedParts {
   readonly btfFd: number;
   /** What `close` closes. */
   readonly fds: number[];
+  readonly structOps: readonly StructOpsMap[];
 }
 
 export class LoadedObject {
@@ -66,12 +69,15 @@ export class LoadedObject {
   /** fd of the object's BTF, or a negative errno where the backend did not take it. */
   readonly btfFd: number;
   readonly #fds: number[];
+  readonly #structOps: readonly StructOpsMap[];
+  readonly #links: BpfLink[] = [];
 
   constructor(backend: Backend, object: OpenedObject, parts: LoadedParts) {
     this.backend = backend;
     this.object = object;
     this.btfFd = parts.btfFd;
     this.#fds = parts.fds;
+    this.#structOps = parts.structOps;
     this.programs = byName(parts.programs);
     this.maps = byName(parts.maps);
     const live = new Map<MapSpec, LiveMap>(parts.maps.map((map) => [map.spec, map]));
@@ -92,8 +98,50 @@ export class LoadedObject {
     return new PerfBuffer(this.backend, this.#map(map).fd, this.#recordType(type));
   }
 
-  /** Closes every fd that loading opened. */
+  /**
+   * Attaches every program whose section says where, and every struct_ops map; what it attached, `close` detaches.
+   * Where one fails, nothing stays attached.
+   */
+  attach(): readonly BpfLink[] {
+    const links: BpfLink[] = [];
+    try {
+      for (const program of Object.values(this.programs))
+        if (attachSpec(program.spec) !== undefined) links.push(program.attach());
+      for (const { map } of this.#structOps) links.push(this.attachStructOps(map.name));
+    } catch (error) {
+      for (const link of links.reverse()) link.close();
+      throw error;
+    }
+    this.#links.push(...links);
+    return links;
+  }
+
+  /** A struct_ops map's value as the kernel takes it: initialisers in place, programs' fds for functions. */
+  structOpsValue(name: string): Uint8Array {
+    const plan = this.#structOps.find((m) => m.map.name === name);
+    if (plan === undefined) throw new LoadError(`no struct_ops map '${name}'`);
+    const value = Uint8Array.from(plan.value);
+    const view = new DataView(value.buffer);
+    for (const { offset, program } of plan.slots)
+      view.setBigUint64(offset, BigInt(this.programs[program]!.fd), true);
+    return value;
+  }
+
+  /** Registers a struct_ops map (bpf_map__attach_struct_ops); with BPF_F_LINK through a link. */
+  attachStructOps(name: string): BpfLink {
+    const value = this.structOpsValue(name);
+    const map = this.#map(name);
+    const isLink = (map.spec.flags & BPF_F_LINK) !== 0;
+    const err = this.backend.mapUpdateElem(map.fd, new Uint8Array(4), value, 0);
+    // With a link, the value may be there from an earlier one.
+    if (err < 0 && !(isLink && err === -EBUSY))
+      throw new BackendError(`struct_ops '${name}', update`, errnoName(-err), -err);
+    return attachStructOps(this.backend, name, map.fd, isLink);
+  }
+
+  /** Detaches what `attach` attached, and closes every fd that loading opened. */
   close(): void {
+    for (const link of this.#links.splice(0).reverse()) link.close();
     for (const fd of this.#fds.splice(0).reverse()) this.backend.close(fd);
   }
 

@@ -8,7 +8,7 @@ describe("names of global data maps", () => {
     ["my_object_name", ".bss", "my_objec.bss"],
     ["my_object_name", ".data", "my_objec.data"],
     ["my_object_name", ".kconfig", "my_obje.kconfig"],
-    ["my_object_name", ".rodata.abracadabra", ".rodata.abracad"],
+    ["my_object_name", ".rodata.abracadabra", ".rodata.abracadabra"],
     ["my_object_name", ".rodata.str1.1", ".rodata.str1.1"],
     ["a", ".data", "a.data"],
     ["with-dash", ".bss", "with_das.bss"],

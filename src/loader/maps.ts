@@ -240,11 +240,14 @@ function ringbufSize(size: number): number {
 
 /**
  * Name of a global data map: 8 characters of the object's name and the section's, 15 in all; a section with a name
- * of its own (two dots) goes without the object's.
+ * of its own (two dots) gives that alone: `.bss.*` cut to 15 characters, `.data.*` and `.rodata.*` whole (the kernel gets
+ * 15 of them).
  */
 export function dataMapName(object: string, section: string): string {
+  const isOwn = section.includes(".", 1);
+  if (isOwn && !section.startsWith(".bss")) return section;
   const suffix = Math.min(MAX_NAME, Math.max(7, section.length));
-  const prefix = section.includes(".", 1) ? 0 : Math.min(MAX_NAME - suffix, object.length);
+  const prefix = isOwn ? 0 : Math.min(MAX_NAME - suffix, object.length);
   return (object.slice(0, prefix) + section.slice(0, suffix))
     .slice(0, MAX_NAME)
     .replace(/[^A-Za-z0-9_.]/g, "_");

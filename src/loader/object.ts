@@ -16,11 +16,14 @@ import {
 } from "../btf/index.ts";
 import { LoadError } from "../diag/index.ts";
 import { type ElfFile, parseElf } from "../elf/index.ts";
+import { BPF_PROG_TYPE_STRUCT_OPS } from "../uapi/index.ts";
+import { type AttachTarget, resolveAttachTarget } from "./attach-target.ts";
 import { fixupBtf } from "./btf-fixup.ts";
-import { type FunctionCoreRelocation, relocateCore } from "./core-relocate.ts";
+import { type FunctionCoreRelocation, type RelocatedCode, relocateCore } from "./core-relocate.ts";
 import { collectExterns } from "./externs.ts";
 import { Globals } from "./globals.ts";
 import { fillKconfig, type KconfigOptions } from "./kconfig.ts";
+import { KernelTypes } from "./kernel-types.ts";
 import { type ExternValue, type LinkContext, type LinkedProgram, linkProgram } from "./link.ts";
 import { type LoadOptions, loadObject } from "./load.ts";
 import { byName, type LoadedObject } from "./loaded-object.ts";
@@ -29,11 +32,22 @@ import type { LinkOptions, OpenedObject } from "./opened.ts";
 import { collectRelocations, FunctionIndex } from "./relocs.ts";
 import { collectSections, INSN_SIZE, type Sections } from "./sections.ts";
 import type { ExternSpec, FunctionSpec, MapSpec, ProgramSpec } from "./spec.ts";
+import { planStructOps, type StructOpsPlan } from "./struct-ops.ts";
 
 export interface OpenOptions {
   /** The object's name, part of its data maps' names; libbpf takes the file's name up to its first dot. */
   readonly name?: string;
 }
+
+/** A target kernel, and what was learned about it. */
+interface Target {
+  readonly modules: readonly Btf[];
+  readonly kernel: KernelTypes;
+  readonly resolver: CoreResolver | undefined;
+  readonly code: Map<FunctionSpec, RelocatedCode>;
+}
+
+const NO_MODULES: readonly Btf[] = [];
 
 export class BpfObject implements OpenedObject {
   readonly name: string;
@@ -58,7 +72,7 @@ export class BpfObject implements OpenedObject {
   readonly globals: Globals;
   readonly #elf: ElfFile;
   readonly #index: FunctionIndex<FunctionSpec>;
-  readonly #resolvers = new WeakMap<Btf, CoreResolver>();
+  readonly #targets = new WeakMap<Btf, Target>();
   #core: Map<FunctionSpec, FunctionCoreRelocation[]> | undefined;
 
   private constructor(elf: ElfFile, sections: Sections, name: string) {
@@ -117,7 +131,15 @@ export class BpfObject implements OpenedObject {
     return loadObject(this, backend, options);
   }
 
+  structOps(options: LinkOptions): StructOpsPlan | undefined {
+    const target = this.#target(options);
+    if (this.btf === undefined || target === undefined) return undefined;
+    if (!this.mapList.some((map) => map.structOps !== undefined && map.autocreate)) return undefined;
+    return planStructOps(this.mapList, this.btf, target.kernel);
+  }
+
   #linkContext(options: LinkOptions): LinkContext {
+    const target = this.#target(options);
     return {
       maps: this.mapList,
       externs: this.externs,
@@ -126,20 +148,57 @@ export class BpfObject implements OpenedObject {
       btf: this.btf,
       btfExt: this.btfExt,
       sectionName: (index) => this.#elf.sections[index]?.name ?? `#${index}`,
-      resolve: (extern) => resolveExtern(this.btf, extern, options),
-      code: this.#coreCode(options.targetBtf),
+      resolve: (extern) => resolveExtern(this.btf, extern, options, target?.kernel),
+      code: (fn) => this.#coreCode(fn, target),
+      attach: (program) => this.#attach(program, options, target),
     };
   }
 
+  #target({ targetBtf, moduleBtfs = NO_MODULES }: LinkOptions): Target | undefined {
+    if (targetBtf === undefined) return undefined;
+    let target = this.#targets.get(targetBtf);
+    if (target === undefined || target.modules !== moduleBtfs) {
+      target = {
+        modules: moduleBtfs,
+        kernel: new KernelTypes(targetBtf, moduleBtfs),
+        resolver: this.btf && new CoreResolver(this.btf, targetBtf, moduleBtfs),
+        code: new Map(),
+      };
+      this.#targets.set(targetBtf, target);
+    }
+    return target;
+  }
+
   /** Code after CO-RE relocation; without a target, as compiled. */
-  #coreCode(target: Btf | undefined): (fn: FunctionSpec) => Uint8Array {
-    const { btf } = this;
-    if (target === undefined || btf === undefined) return (fn) => fn.insns;
-    let resolver = this.#resolvers.get(target);
-    if (resolver === undefined) this.#resolvers.set(target, (resolver = new CoreResolver(btf, target)));
-    return (fn) => {
+  #coreCode(fn: FunctionSpec, target: Target | undefined): RelocatedCode {
+    if (target?.resolver === undefined) return { code: fn.insns, failed: [] };
+    let relocated = target.code.get(fn);
+    if (relocated === undefined) {
       const relocations = this.coreRelocations.get(fn);
-      return relocations === undefined ? fn.insns : relocateCore(fn, relocations, resolver!);
+      relocated =
+        relocations === undefined
+          ? { code: fn.insns, failed: [] }
+          : relocateCore(fn, relocations, target.resolver);
+      target.code.set(fn, relocated);
+    }
+    return relocated;
+  }
+
+  #attach(
+    program: ProgramSpec,
+    options: LinkOptions,
+    target: Target | undefined,
+  ): { attachType: number; attach: AttachTarget | undefined } {
+    const { attachType } = program;
+    if (program.type !== BPF_PROG_TYPE_STRUCT_OPS)
+      return { attachType, attach: resolveAttachTarget(program, target?.kernel) };
+    const member = this.structOps(options)?.programs.get(program.name);
+    if (member === undefined) return { attachType, attach: undefined };
+    const { btf, typeId, module } = member.map;
+    const kind = module === "" ? "kernel" : "module";
+    return {
+      attachType: member.index,
+      attach: { btf, btfId: typeId, kind, module, name: btf.typeName(typeId) },
     };
   }
 
@@ -199,8 +258,8 @@ function resolveExtern(
   btf: Btf | undefined,
   extern: ExternSpec,
   options: LinkOptions,
+  kernel: KernelTypes | undefined,
 ): ExternValue | undefined {
-  const { targetBtf } = options;
   if (extern.kind !== "kfunc" && extern.typeId === 0) {
     const value = options.ksym?.(extern.name);
     return value === undefined ? undefined : { kind: "address", value };
@@ -208,12 +267,14 @@ function resolveExtern(
   const isFunction = extern.kind === "kfunc";
   const name = isFunction ? essentialName(extern.name) : extern.name;
   const given = isFunction ? options.kfunc?.(name) : undefined;
-  if (given !== undefined) return { kind: "btf", id: given };
-  const id = targetBtf?.findByName(name, isFunction ? BTF_KIND_FUNC : BTF_KIND_VAR);
-  if (id === undefined || targetBtf === undefined || btf === undefined) return undefined;
-  const type = targetBtf.skipModifiers(targetBtf.sizeOrType(id));
-  if (typesCompatible(btf, extern.typeId, targetBtf, type)) return { kind: "btf", id };
+  if (given !== undefined) return { kind: "btf", id: given, module: "" };
+  const found = kernel?.find(name, isFunction ? BTF_KIND_FUNC : BTF_KIND_VAR);
+  if (found === undefined || btf === undefined) return undefined;
+  const type = found.btf.skipModifiers(found.btf.sizeOrType(found.id));
+  if (typesCompatible(btf, extern.typeId, found.btf, type))
+    return { kind: "btf", id: found.id, module: found.module };
   // A weak function of another prototype counts as missing.
   if (isFunction && extern.weak) return undefined;
-  throw new LoadError(`extern '${extern.name}': its type is incompatible with the kernel's [${type}]`);
+  const where = found.module === "" ? "vmlinux" : found.module;
+  throw new LoadError(`extern '${extern.name}': its type is incompatible with [${type}] of ${where}`);
 }

@@ -208,6 +208,7 @@ function entryProgram(fn: FunctionDraft, optional: boolean): ProgramSpec & Funct
     flags: (def?.sleepable ? BPF_F_SLEEPABLE : 0) | (def?.frags ? BPF_F_XDP_HAS_FRAGS : 0),
     section,
     attachTarget: section?.target ?? "",
+    attachProgram: undefined,
     autoload: !optional,
   };
 }

@@ -1,4 +1,5 @@
 /** What an opened object consists of: plain data, changed by the user before loading and by nothing else. */
+import type { ProgramTarget } from "./attach-target.ts";
 import type { SectionMatch } from "./section-table.ts";
 
 /** Where a map came from. */
@@ -99,6 +100,8 @@ export interface ProgramSpec extends FunctionSpec {
   readonly section: SectionMatch | undefined;
   /** The text after the section's slash: function, tracepoint, path..., ready to set. */
   attachTarget: string;
+  /** The program that `attachTarget` is a function of: freplace, and tracing of BPF programs. */
+  attachProgram: ProgramTarget | undefined;
   /** false: `?` sections; not loaded unless set. */
   autoload: boolean;
 }

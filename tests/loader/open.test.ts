@@ -162,7 +162,7 @@ SEC("socket") int two(void *ctx) { return weak_kfunc(1); }`),
       expect(insn(object.link("two"), 1)).toEqual({ code: 0x85, src: 0, imm: 2_002_000_001 });
       const resolved = object.link("one", { kfunc: () => 1234 });
       expect(insn(resolved, 1)).toEqual({ code: 0x85, src: 2, imm: 1234 });
-      expect(resolved.kfuncs).toEqual([{ insn: 1, name: "strong_kfunc", btfId: 1234 }]);
+      expect(resolved.kfuncs).toEqual([{ insn: 1, name: "strong_kfunc", btfId: 1234, module: "" }]);
     });
   });
 

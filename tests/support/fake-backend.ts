@@ -25,7 +25,7 @@ export interface FakeMap {
 
 export class FakeBackend implements Backend {
   readonly name = "fake";
-  readonly possibleCpus = 2;
+  readonly possibleCpus: number = 2;
   readonly maps = new Map<number, FakeMap>();
   readonly programs = new Map<number, ProgLoadAttr>();
   readonly btfs = new Map<number, Uint8Array>();

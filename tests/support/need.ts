@@ -27,6 +27,10 @@ const needs = {
   "clang-19": { present: () => runs("clang-19", "--version"), hint: "apt-get install clang-19" },
   "llvm-19": { present: () => runs("llvm-objdump-19", "--version"), hint: "apt-get install llvm-19" },
   gcc: { present: () => runs("gcc", "--version"), hint: "apt-get install gcc libc6-dev" },
+  libelf: {
+    present: () => existsSync("/usr/include/libelf.h") && existsSync("/usr/include/zlib.h"),
+    hint: "apt-get install libelf-dev zlib1g-dev",
+  },
   "gcc-bpf": { present: () => runs("bpf-gcc", "--version"), hint: "apt-get install gcc-bpf" },
   "linux-source-6.12": {
     present: () => existsSync("/usr/src/linux-source-6.12.tar.xz"),
