@@ -18,14 +18,6 @@ export interface AttachTarget {
   readonly name: string;
 }
 
-/** Another program as a target: freplace, and fentry or fexit of BPF programs. */
-export interface ProgramTarget {
-  /** The BTF that the target was loaded with. */
-  readonly btf: Btf;
-  /** Its fd on the backend; needed for loading only. */
-  readonly fd?: number;
-}
-
 /** undefined: the program needs none, or there is nothing to look in. A target that is not there is a LoadError. */
 export function resolveAttachTarget(
   program: ProgramSpec,

@@ -1,6 +1,6 @@
 export { type AttachOptions, attachProgram, attachStructOps } from "./attach.ts";
 export { type AttachSpec, attachSpec } from "./attach-spec.ts";
-export type { AttachTarget, ProgramTarget } from "./attach-target.ts";
+export type { AttachTarget } from "./attach-target.ts";
 export { BpfLink } from "./bpf-link.ts";
 export { describeFailure, type FailedRelocation } from "./core-relocate.ts";
 export { Globals, type GlobalVariable } from "./globals.ts";
@@ -23,6 +23,7 @@ export type {
   MapOrigin,
   MapSpec,
   ProgramSpec,
+  ProgramTarget,
   Relocation,
 } from "./spec.ts";
 export type { StructOpsMap, StructOpsMember, StructOpsPlan, StructOpsSlot } from "./struct-ops.ts";

@@ -1,5 +1,5 @@
 /** What an opened object consists of: plain data, changed by the user before loading and by nothing else. */
-import type { ProgramTarget } from "./attach-target.ts";
+import type { Btf } from "../btf/index.ts";
 import type { SectionMatch } from "./section-table.ts";
 
 /** Where a map came from. */
@@ -86,6 +86,14 @@ export interface FunctionSpec {
   readonly global: boolean;
   /** Global, yet verified like a static one: hidden visibility. */
   readonly hidden: boolean;
+}
+
+/** Another program as a target: freplace, and fentry or fexit of BPF programs. */
+export interface ProgramTarget {
+  /** The BTF that the target was loaded with. */
+  readonly btf: Btf;
+  /** Its fd on the backend; needed for loading only. */
+  readonly fd?: number;
 }
 
 /** An entry program. Members without `readonly` may be set between opening and loading. */
