@@ -99,10 +99,13 @@ function composite(btf: Btf, id: number): Composite {
 }
 
 /** A type of the target that has the name which a record asks for. */
-interface Candidate {
+export interface CoreType {
   readonly btf: Btf;
   readonly id: number;
 }
+
+/** By local type: the candidates that fitted so far. */
+export type CoreChoice = Map<number, readonly CoreType[]>;
 
 /** Why one candidate does not do. */
 export interface CoreCandidate {
@@ -124,7 +127,7 @@ export class CoreResolver {
   readonly #local: Btf;
   readonly #target: Btf;
   readonly #modules: readonly Btf[];
-  readonly #candidates = new Map<number, Candidate[]>();
+  readonly #candidates = new Map<number, CoreType[]>();
   readonly #flavors = new Map<Btf, Map<string, number[]>>();
 
   /** `modules`: split BTF over `target`, asked where `target` has no type of a name. */
@@ -134,8 +137,11 @@ export class CoreResolver {
     this.#modules = modules;
   }
 
-  /** Throws BtfError for broken records, and where candidates disagree. */
-  resolve(relocation: CoreRelocation): CoreValue {
+  /**
+   * Throws BtfError for broken records, and where candidates disagree. `chosen` goes from record to record of a
+   * function: a type that did not fit one of them is no candidate for the others.
+   */
+  resolve(relocation: CoreRelocation, chosen: CoreChoice = new Map()): CoreValue {
     const local = this.#local;
     if (relocation.kind > BPF_CORE_TYPE_MATCHES)
       throw new BtfError(`unknown CO-RE relocation kind ${relocation.kind}`, { typeId: relocation.typeId });
@@ -148,10 +154,12 @@ export class CoreResolver {
       throw new BtfError(`<${BPF_CORE_NAMES[relocation.kind]}> relocation doesn't support anonymous types`, {
         typeId: relocation.typeId,
       });
-    let best: { value: CoreValue; bitOffset: number; from: Candidate } | undefined;
-    for (const from of this.#candidatesOf(relocation.typeId)) {
+    let best: { value: CoreValue; bitOffset: number; from: CoreType } | undefined;
+    const fitting: CoreType[] = [];
+    for (const from of chosen.get(relocation.typeId) ?? this.#candidatesOf(relocation.typeId)) {
       const found = matchSpec(spec, from.btf, from.id);
       if (found === undefined) continue;
+      fitting.push(from);
       const value = calculate(spec, found);
       if (best === undefined) best = { value, bitOffset: found.bitOffset, from };
       else if (best.bitOffset !== found.bitOffset)
@@ -165,11 +173,13 @@ export class CoreResolver {
           { typeId: from.id },
         );
     }
+    if (fitting.length > 0) chosen.set(relocation.typeId, fitting);
     return best?.value ?? calculate(spec, undefined);
   }
 
   /** Which access a record stands for, which types of the target were looked at, and why each does not do. */
-  explain(relocation: CoreRelocation): CoreExplanation {
+  explain(relocation: CoreRelocation, chosen: CoreChoice = new Map()): CoreExplanation {
+    const left = chosen.get(relocation.typeId);
     const spec = parseSpec(this.#local, relocation);
     const access = accessText(spec, relocation);
     if (relocation.kind === BPF_CORE_TYPE_ID_LOCAL) return { access, candidates: [] };
@@ -178,16 +188,15 @@ export class CoreResolver {
       const found = matchSpec(spec, from.btf, from.id, (text) => {
         reason ??= text;
       });
-      return {
-        type: candidateText(from),
-        reason: found === undefined ? (reason ?? "does not match") : undefined,
-      };
+      if (found === undefined) reason ??= "does not match";
+      else if (left?.includes(from) === false) reason = "did not fit another access of this function";
+      return { type: candidateText(from), reason };
     });
     return { access, candidates };
   }
 
   /** Types of the target with the same name but for flavors, and a kind that may match; modules' where there are none. */
-  #candidatesOf(localId: number): readonly Candidate[] {
+  #candidatesOf(localId: number): readonly CoreType[] {
     let found = this.#candidates.get(localId);
     if (found === undefined) {
       const name = essentialName(this.#local.typeName(localId));
@@ -199,7 +208,7 @@ export class CoreResolver {
     return found;
   }
 
-  #find(btf: Btf, name: string, kind: number): Candidate[] {
+  #find(btf: Btf, name: string, kind: number): CoreType[] {
     let flavors = this.#flavors.get(btf);
     if (flavors === undefined) this.#flavors.set(btf, (flavors = flavoredTypes(btf)));
     return [...new Set([...btf.idsByName(name), ...(flavors.get(name) ?? [])])]
@@ -214,7 +223,7 @@ function typeText(btf: Btf, id: number): string {
   return `${kind} ${btf.typeName(id) || "(anonymous)"}`;
 }
 
-function candidateText({ btf, id }: Candidate): string {
+function candidateText({ btf, id }: CoreType): string {
   return `[${id}] ${typeText(btf, id)}${btf.name === "" ? "" : ` of ${btf.name}`}`;
 }
 

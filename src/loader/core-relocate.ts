@@ -2,6 +2,7 @@
 import {
   BPF_CORE_NAMES,
   type CoreCandidate,
+  type CoreChoice,
   type CoreRelocation,
   type CoreResolver,
   type CoreValue,
@@ -59,6 +60,7 @@ export function relocateCore(
 ): RelocatedCode {
   const code = Uint8Array.from(fn.insns);
   const failed: FailedRelocation[] = [];
+  const chosen: CoreChoice = new Map();
   for (const { insn, relocation } of relocations) {
     const fail = (what: string, cause?: unknown): LoadError =>
       new LoadError(
@@ -68,14 +70,14 @@ export function relocateCore(
       );
     let value: CoreValue;
     try {
-      value = resolver.resolve(relocation);
+      value = resolver.resolve(relocation, chosen);
     } catch (error) {
       if (error instanceof BtfError) throw fail(error.message, error);
       throw error;
     }
     if (patch(code, insn, value, fail)) {
       const kind = BPF_CORE_NAMES[relocation.kind]!;
-      failed.push({ insn, kind, ...resolver.explain(relocation) });
+      failed.push({ insn, kind, ...resolver.explain(relocation, chosen) });
     }
   }
   return { code, failed };
