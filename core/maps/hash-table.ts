@@ -12,9 +12,10 @@ import {
   MAP_COUNT,
   MAP_KEY_SIZE,
 } from "../../src/maps/layout";
+import { VM_HASH_MULTIPLIER } from "../../src/vm/layout";
 import { copyBytes, equalBytes } from "./bytes";
 
-const K0: u32 = 0x9e3779b1;
+const K0: u32 = VM_HASH_MULTIPLIER;
 const K1: u64 = 0x9e3779b97f4a7c15;
 const K2: u64 = 0xd6e8feb86659fd93;
 

@@ -16,7 +16,7 @@ import {
   ENOTSUPP,
 } from "../uapi/index.ts";
 import { alignUp } from "../util/index.ts";
-import type { DirectCalls } from "../vm/index.ts";
+import type { DirectCalls, HashLayout } from "../vm/index.ts";
 import {
   accessOk,
   BPF_F_ACCESS_MASK,
@@ -33,6 +33,8 @@ import {
   HTAB_KEY_OFFSET,
   HTAB_KEY4,
   HTAB_LRU,
+  HTAB_SEED,
+  HTAB_SHIFT,
   MAP_COUNT,
   POOL_ELEM_SIZE,
   POOL_PREFIX,
@@ -133,6 +135,17 @@ export class HashMap extends BpfMap {
 
   protected override blocks(): readonly number[] {
     return [this.word(HTAB_BUCKETS), this.word(HTAB_LRU), ...this.poolBlocks()].filter((at) => at !== 0);
+  }
+
+  /** For lookups that generated code does by itself. */
+  get hash4(): HashLayout | undefined {
+    if (this.type !== BPF_MAP_TYPE_HASH || this.keySize !== 4) return undefined;
+    return {
+      buckets: this.word(HTAB_BUCKETS),
+      shift: this.word(HTAB_SHIFT),
+      seed: this.word(HTAB_SEED),
+      valueOffset: valueOffset(4),
+    };
   }
 
   get #keyOffset(): number {

@@ -22,6 +22,19 @@ export interface VmMap {
   readonly cpuStride: number;
   /** Core exports that do this very map's operations. */
   readonly direct?: DirectCalls;
+  /** BPF_MAP_TYPE_HASH with keys of 4 bytes: what an inlined lookup walks. */
+  readonly hash4?: HashLayout;
+}
+
+/** A hash as VM_HASH_* in layout.ts describes it; none of this changes while the map lives. */
+export interface HashLayout {
+  /** Offset of the buckets. */
+  readonly buckets: number;
+  /** Right shift that leaves a bucket's number of a hash. */
+  readonly shift: number;
+  readonly seed: number;
+  /** Distance from an element to its value. */
+  readonly valueOffset: number;
 }
 
 /**

@@ -10,6 +10,7 @@ export type {
   AccessMode,
   DirectCalls,
   Engine,
+  HashLayout,
   HelperBinding,
   LoadedProgram,
   VmMap,

@@ -88,6 +88,13 @@ export const PROBE_SIGNED = 4;
 export const VM_MAP_MAX_ENTRIES = 16;
 export const VM_MAP_VALUES = 32;
 export const VM_MAP_STRIDE = 36;
+/** Hash elements: u32 next of the bucket's chain, u32 key. A bucket is a u32, the first element. */
+export const VM_HASH_NEXT = 0;
+export const VM_HASH_KEY = 4;
+/** Bit of `next`: a program was given the address of the element's value. */
+export const VM_HASH_SEEN = 1;
+/** The hash of a key of 4 bytes: (key ^ seed) times this; its upper bits number the bucket. */
+export const VM_HASH_MULTIPLIER = 0x9e3779b1;
 
 /** Kernel limits. */
 export const MAX_TAIL_CALL_CNT = 33;

@@ -12,6 +12,11 @@ export const HELPER_MAP_LOOKUP_ELEM = 1;
 export const HELPER_MAP_UPDATE_ELEM = 2;
 export const HELPER_TAIL_CALL = 12;
 
+/** Is a lookup in this map emitted in place of the call? */
+export function isLookupInlined(map: VmMap): boolean {
+  return isInlinable(map) || map.hash4 !== undefined;
+}
+
 /** Is a lookup in this map an address computation? */
 export function isInlinable(map: VmMap): boolean {
   const array = map.type === BPF_MAP_TYPE_ARRAY || map.type === BPF_MAP_TYPE_PERCPU_ARRAY;

@@ -1,5 +1,5 @@
 import { InvalidProgramError } from "../../diag/index.ts";
-import { BPF_MAP_TYPE_PERCPU_ARRAY, BPF_MAP_TYPE_PROG_ARRAY } from "../../uapi/index.ts";
+import { BPF_MAP_TYPE_PROG_ARRAY } from "../../uapi/index.ts";
 import type { VmMap } from "../engine.ts";
 import {
   CPU_ARGS,
@@ -17,11 +17,9 @@ import {
 } from "../layout.ts";
 import {
   I32,
-  I64,
   OP_BLOCK,
   OP_BR_IF,
   OP_CALL_INDIRECT,
-  OP_ELSE,
   OP_END,
   OP_I32_ADD,
   OP_I32_AND,
@@ -47,12 +45,11 @@ import {
   HELPER_MAP_LOOKUP_ELEM,
   HELPER_MAP_UPDATE_ELEM,
   HELPER_TAIL_CALL,
-  isInlinable,
 } from "./calls.ts";
-import { emitCheck, emitFault } from "./check.ts";
+import { emitFault } from "./check.ts";
+import { emitLookup, isInFrame } from "./emit-lookup.ts";
 import type { Emitter } from "./emitter.ts";
 import { callxRegister } from "./program.ts";
-import { VALUE_FRAME } from "./values.ts";
 
 const HELPER_GET_SMP_PROCESSOR_ID = 8;
 
@@ -265,35 +262,25 @@ function inlined(e: Emitter, site: CallSite): boolean {
   if (site.binding?.kind !== "core" || !e.values.isConst(1)) return false;
   const map = e.calls.map(e.values.lo[1]);
   if (map === undefined) return false;
-  if (site.helper === HELPER_MAP_LOOKUP_ELEM && lookup(e, site, map)) return true;
+  if (!isReadable(e, 2, map.keySize)) return false;
+  if (site.helper === HELPER_MAP_LOOKUP_ELEM && emitLookup(e, map)) return true;
   return direct(e, site, map);
 }
 
-/** The longest access that one shadow byte answers for. */
-const LONGEST_CHECK = 248;
-
-/** Pushes the offset of a key or value that the helper reads, checked where need be. */
-function readable(e: Emitter, reg: number, size: number, name: "key" | "value", insn: number): void {
-  e.get32(reg);
-  if (!e.plan.checked) return;
-  const at = e.values.lo[reg];
-  if (e.values.kind[reg] === VALUE_FRAME && at >= -FRAME_SIZE && at <= -size) return;
-  const address = e.temp(name, I32);
-  e.set(address);
-  emitCheck(e, address, size, false, insn);
-  e.get(address);
+/** May the `size` bytes that `reg` points to be read, whatever runs? Where not, the helper itself has to look. */
+function isReadable(e: Emitter, reg: number, size: number): boolean {
+  return !e.plan.checked || isInFrame(e, reg, size);
 }
 
 /** The map is known, and so is the function of the core that does this for it. */
 function direct(e: Emitter, site: CallSite, map: VmMap): boolean {
   const name = directCall(map, site.helper);
   const update = site.helper === HELPER_MAP_UPDATE_ELEM;
-  if (name === undefined || map.keySize > LONGEST_CHECK || (update && map.valueSize > LONGEST_CHECK))
-    return false;
+  if (name === undefined || (update && !isReadable(e, 3, map.valueSize))) return false;
   e.i32(map.address);
-  readable(e, 2, map.keySize, "key", site.insn);
+  e.get32(2);
   if (update) {
-    readable(e, 3, map.valueSize, "value", site.insn);
+    e.get32(3);
     e.get64(4);
   }
   e.call(e.plan.importOf(name));
@@ -308,53 +295,6 @@ function direct(e: Emitter, site: CallSite, map: VmMap): boolean {
   e.i64(0, 0);
   e.get(value);
   e.op(OP_SELECT);
-  e.set64(0);
-  return true;
-}
-
-/** An array's element is an address computation away. */
-function lookup(e: Emitter, site: CallSite, map: VmMap): boolean {
-  if (!isInlinable(map)) return false;
-  const { values, facts } = e;
-  const index = e.temp("index", I32);
-  if (values.kind[2] === VALUE_FRAME && values.lo[2] >= -FRAME_SIZE && values.lo[2] <= -4) {
-    const at = values.lo[2];
-    if (facts.frame.at(at) === 4) e.get(e.slot(at, 4));
-    else {
-      e.frameBase();
-      e.memory(OP_I32_LOAD, FRAME_SIZE + at);
-    }
-  } else {
-    e.get32(2);
-    if (e.plan.checked) {
-      const key = e.temp("address", I32);
-      e.set(key);
-      emitCheck(e, key, 4, false, site.insn);
-      e.get(key);
-    }
-    e.memory(OP_I32_LOAD, 0);
-  }
-  e.tee(index);
-  e.i32(map.maxEntries);
-  e.op(OP_I32_LT_U);
-  e.op(OP_IF);
-  e.op(I64);
-  e.get(index);
-  e.i32(map.stride);
-  e.op(OP_I32_MUL);
-  e.i32(map.values);
-  e.op(OP_I32_ADD);
-  if (map.type === BPF_MAP_TYPE_PERCPU_ARRAY) {
-    e.cpu();
-    e.memory(OP_I32_LOAD, CPU_ID);
-    e.i32(map.cpuStride);
-    e.op(OP_I32_MUL);
-    e.op(OP_I32_ADD);
-  }
-  e.pointer();
-  e.op(OP_ELSE);
-  e.i64(0, 0);
-  e.op(OP_END);
   e.set64(0);
   return true;
 }

@@ -2,7 +2,7 @@ import type { Slots } from "../../asm/index.ts";
 import { BPF_ATOMIC, BPF_LD, BPF_LDX, BPF_LOAD_ACQ, BPF_ST, BPF_STX } from "../../uapi/index.ts";
 import type { VmMap } from "../engine.ts";
 import { FRAME_SIZE } from "../layout.ts";
-import { type CallSites, HELPER_MAP_LOOKUP_ELEM, HELPER_TAIL_CALL, isInlinable } from "./calls.ts";
+import { type CallSites, HELPER_MAP_LOOKUP_ELEM, HELPER_TAIL_CALL, isLookupInlined } from "./calls.ts";
 import { type BpfFunction, CALL, CALLX } from "./program.ts";
 import {
   advance,
@@ -204,7 +204,7 @@ function call(
   };
   if (footprint !== undefined) {
     const map: VmMap | undefined = values.isConst(1) ? calls.map(values.lo[1]) : undefined;
-    if (site.helper === HELPER_MAP_LOOKUP_ELEM && map !== undefined && isInlinable(map)) {
+    if (site.helper === HELPER_MAP_LOOKUP_ELEM && map !== undefined && isLookupInlined(map)) {
       // The inlined lookup reads the key as any load does.
       access(survey, values, 2, 0, 4);
       open &= ~(1 << 2);
