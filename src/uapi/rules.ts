@@ -19,6 +19,24 @@ export const RULES: Readonly<Record<RuleName, Rule>> = {
     since: "6.17",
     meaning: "a sum or difference keeps its unsigned range where both ends of it wrap",
   },
+  "byte-swaps-tracked": {
+    since: "6.18",
+    meaning: "byte swaps and conversions keep known bits (6.18's stable kernels)",
+  },
+  "single-values-known": {
+    since: "6.18",
+    meaning: "a range and a tnum with one number in common make it known (6.18's stable kernels)",
+  },
+  "linked-deltas": {
+    since: "6.18",
+    meaning:
+      "numbers stay linked over SUB, 32-bit and negative sums, and their bounds are worked out in full (6.18's stable kernels)",
+  },
+  "callbacks-are-loops": {
+    since: "6.19",
+    meaning:
+      "a call that runs a callback again and again counts as a loop: precision found late reaches its first rounds",
+  },
   "negation-tracked": { since: "6.17", meaning: "NEG keeps bounds and known bits" },
   "tnum-product-unions": {
     since: "6.18",
@@ -114,6 +132,10 @@ export type RuleName =
   | "rbtree-walk"
   | "rcu-protected-kfuncs"
   | "nested-rcu"
+  | "callbacks-are-loops"
+  | "linked-deltas"
+  | "byte-swaps-tracked"
+  | "single-values-known"
   | "tail-call-changes-packet"
   | "untrusted-args"
   | "null-arg-precise"

@@ -19,7 +19,7 @@ import {
   EACCES,
   EINVAL,
 } from "../uapi/index.ts";
-import { boundsSync, S32_MAX } from "./bounds.ts";
+import { boundsSync, S32_MIN, unbound } from "./bounds.ts";
 import { pushStack } from "./branch.ts";
 import type { Env } from "./env.ts";
 import { DEF_NOT_SUBREG } from "./limits.ts";
@@ -30,6 +30,7 @@ import { checkDstReg, checkSrcReg } from "./reg-arg.ts";
 import {
   boundsSanityCheck,
   coerceSubregToSizeSx,
+  coerceToSize,
   coerceToSizeSx,
   isRegConst,
   markConstScalar,
@@ -41,10 +42,27 @@ import {
 } from "./reg-ops.ts";
 import { PTR_TO_ARENA, SCALAR_VALUE } from "./reg-type.ts";
 import { sanitizeNeeded, sanitizeScalar } from "./sanitize.ts";
-import { assignScalarIdBeforeMov, BPF_ADD_CONST, clearScalarId, wantsScalarId } from "./scalar-id.ts";
+import {
+  assignScalarIdBeforeMov,
+  BPF_ADD_CONST,
+  BPF_ADD_CONST32,
+  BPF_ADD_CONST64,
+  clearScalarId,
+  wantsScalarId,
+} from "./scalar-id.ts";
 import * as ops from "./scalar-ops.ts";
 import type { FuncState } from "./state.ts";
-import { tnumAdd, tnumAnd, tnumMul, tnumMulPrecise, tnumNeg, tnumOr, tnumSub, tnumXor } from "./tnum.ts";
+import {
+  tnumAdd,
+  tnumAnd,
+  tnumByteSwap,
+  tnumMul,
+  tnumMulPrecise,
+  tnumNeg,
+  tnumOr,
+  tnumSub,
+  tnumXor,
+} from "./tnum.ts";
 
 /** MOV with this offset casts between address spaces: BPF_ADDR_SPACE_CAST. */
 const BPF_ADDR_SPACE_CAST = 1;
@@ -103,7 +121,21 @@ function checkUnary(env: Env, op: number, dst: number): void {
     tnumNeg(reg, operand);
     if ((op & 7) !== BPF_ALU64) zext32To64(reg);
     boundsSync(reg);
+  } else if ((op & 0xf0) === BPF_END && env.tracksByteSwaps && env.reg(dst).type === SCALAR_VALUE) {
+    checkDstReg(env, dst, false);
+    byteSwap(env.frame.own(dst), imm, (op & 7) === BPF_ALU64 || (op & BPF_X) !== 0);
   } else checkDstReg(env, dst, true);
+}
+
+/** A conversion to little endian only cuts: the machine is one. scalar_byte_swap(). */
+function byteSwap(reg: RegState, bits: number, swaps: boolean): void {
+  if (swaps || bits !== 64) clearScalarId(reg);
+  if (swaps) {
+    tnumByteSwap(reg, reg, bits);
+    unbound(reg);
+  }
+  if (bits !== 64) coerceToSize(reg, bits >> 3);
+  boundsSync(reg);
 }
 
 function checkMovImm(env: Env, op: number, dst: number): void {
@@ -249,22 +281,26 @@ function adjustReg(env: Env, op: number, dst: number): void {
   if (second === reg) second = operand.assign(reg);
   reg = scalarAlu(env, op, dst, reg, second);
 
-  // R1 = R2; R1 += 8: what a later comparison says of one says something of the other.
-  if (
-    env.bpfCapable &&
-    (op & 0xf0) === BPF_ADD &&
-    (op & 7) === BPF_ALU64 &&
-    reg.id !== 0 &&
-    isRegConst(second, false) &&
-    !(fromReg && src === dst)
-  ) {
-    const tooLarge = second.valueHi !== 0 || second.valueLo < 0 || second.valueLo > S32_MAX;
-    if ((reg.id & BPF_ADD_CONST) !== 0 || tooLarge) clearScalarId(reg);
-    else {
-      reg.id |= BPF_ADD_CONST;
-      reg.off = second.valueLo;
-    }
-  } else clearScalarId(reg);
+  linkDistance(env, op, reg, second, fromReg && src === dst);
+}
+
+/** R1 = R2; R1 += 8: what a later comparison says of one says something of the other. */
+function linkDistance(env: Env, op: number, reg: RegState, second: RegState, twice: boolean): void {
+  const opcode = op & 0xf0;
+  const wide = (op & 7) === BPF_ALU64;
+  const distance = second.valueLo;
+  let links =
+    env.bpfCapable && reg.id !== 0 && (reg.id & BPF_ADD_CONST) === 0 && !twice && isRegConst(second, !wide);
+  if (env.linkedDeltas) {
+    links &&= opcode === BPF_ADD || (opcode === BPF_SUB && distance !== S32_MIN);
+    links &&= !wide || second.valueHi === distance >> 31;
+  } else links &&= opcode === BPF_ADD && wide && second.valueHi === 0 && distance >= 0;
+  if (!links) {
+    clearScalarId(reg);
+    return;
+  }
+  reg.id |= wide ? BPF_ADD_CONST64 : BPF_ADD_CONST32;
+  reg.off = opcode === BPF_SUB ? -distance : distance;
 }
 
 /** is_safe_to_compute_dst_reg_range(). */

@@ -68,7 +68,8 @@ export class Backedges implements LoopRecord {
   add(env: Env, old: VerifierState, cur: VerifierState, insnIdx: number): void {
     const key = this.key(env, old);
     const visit = key === null ? undefined : this.visits.get(key);
-    if (key === null || visit === undefined) env.bug("a path joins a loop that nobody entered");
+    // Round a callback, which is a loop only to newer kernels: nothing to remember.
+    if (key === null || visit === undefined) return;
     if (env.log.level & 2) env.verbose(`SCC backedge (${this.text(key)})\n`);
     const copy = cur.copy();
     copy.equalState = old;

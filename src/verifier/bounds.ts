@@ -2,9 +2,9 @@
  * The four ranges of a register (u64, s64, u32, s32) and its tnum, and what each says of the others. Every function here
  * only narrows, save those that say otherwise.
  */
-import { sle64, slt64, ule64, ult32, ult64 } from "./int64.ts";
+import { hi, sle64, slt64, ule64, ult32, ult64 } from "./int64.ts";
 import type { RegState } from "./reg.ts";
-import { type Tnum, TnumValue, tnumIntersect, tnumRange } from "./tnum.ts";
+import { type Tnum, TnumValue, tnumIntersect, tnumRange, tnumStep } from "./tnum.ts";
 
 export const S32_MIN: number = -0x8000_0000;
 export const S32_MAX = 0x7fff_ffff;
@@ -103,6 +103,48 @@ export function bounds64FromTnum(reg: RegState): void {
   lowerSmax(reg, valueLo | maskLo, valueHi | (maskHi & S32_MAX));
   raiseUmin(reg, valueLo, valueHi);
   lowerUmax(reg, valueLo | maskLo, valueHi | maskHi);
+  if (singleValues) singleValue(reg);
+}
+
+/**
+ * Since 6.18 (and its stable kernels) a range and a tnum that share one number make that number known. Set for each
+ * verification: it is asked too often to be passed along, and verify() runs to its end.
+ */
+let singleValues = false;
+
+export function useSingleValues(on: boolean): void {
+  singleValues = on;
+}
+
+/** The unsigned range and the tnum: do they have just one number in common? */
+function singleValue(reg: RegState): void {
+  const { uminLo, uminHi, umaxLo, umaxHi, valueLo, valueHi, maskLo, maskHi } = reg;
+  if ((maskLo & maskHi) === -1 && !(uminLo === umaxLo && uminHi === umaxHi)) return;
+  const inTnum = (uminLo & ~maskLo) === valueLo && (uminHi & ~maskHi) === valueHi;
+  const nextLo = tnumStep(reg, uminLo, uminHi);
+  const nextHi = hi;
+  const past = ult64(umaxLo, umaxHi, nextLo, nextHi);
+  if (inTnum) {
+    if (past) setKnown(reg, uminLo, uminHi);
+  } else if (nextLo === (valueLo | maskLo) && nextHi === (valueHi | maskHi)) setKnown(reg, nextLo, nextHi);
+  else if (!past) {
+    const thirdLo = tnumStep(reg, nextLo, nextHi);
+    if (ult64(umaxLo, umaxHi, thirdLo, hi)) setKnown(reg, nextLo, nextHi);
+  }
+}
+
+/** The number (or variable offset) is exactly this; type, id and the rest stay: ___mark_reg_known(). */
+export function setKnown(reg: RegState, lo: number, high: number): void {
+  reg.valueLo = lo;
+  reg.valueHi = high;
+  reg.maskLo = 0;
+  reg.maskHi = 0;
+  setS64(reg, lo, high, lo, high);
+  setU64(reg, lo, high, lo, high);
+  reg.s32Min = lo;
+  reg.s32Max = lo;
+  reg.u32Min = lo;
+  reg.u32Max = lo;
 }
 
 /** __update_reg_bounds(). */
@@ -254,12 +296,9 @@ export function brokenInvariant(reg: RegState): string | null {
     return "range bounds violation";
   if ((reg.maskLo | reg.maskHi) === 0) {
     const { valueLo: lo, valueHi: high } = reg;
-    const is = (l: number, h: number): boolean => l === lo && h === high;
     if (
-      !is(reg.uminLo, reg.uminHi) ||
-      !is(reg.umaxLo, reg.umaxHi) ||
-      !is(reg.sminLo, reg.sminHi) ||
-      !is(reg.smaxLo, reg.smaxHi)
+      ((reg.uminLo ^ lo) | (reg.umaxLo ^ lo) | (reg.sminLo ^ lo) | (reg.smaxLo ^ lo)) !== 0 ||
+      ((reg.uminHi ^ high) | (reg.umaxHi ^ high) | (reg.sminHi ^ high) | (reg.smaxHi ^ high)) !== 0
     )
       return "const tnum out of sync with range bounds";
   }

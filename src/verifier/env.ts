@@ -5,6 +5,7 @@
 import type { Slots } from "../asm/index.ts";
 import type { Btf } from "../btf/index.ts";
 import { InternalError } from "../diag/index.ts";
+import { useSingleValues } from "./bounds.ts";
 import type { LineInfo, VerifierInput, VerifierOptions } from "./input.ts";
 import type { Profile } from "./profile.ts";
 import type { RegState } from "./reg.ts";
@@ -219,6 +220,8 @@ export class Env {
   readonly mulTracksSigned: boolean;
   readonly tnumMulPrecise: boolean;
   readonly forksMasks: boolean;
+  readonly tracksByteSwaps: boolean;
+  readonly linkedDeltas: boolean;
 
   /** Source line that the log printed last: an index of lineInfo, or -1. */
   prevLine = -1;
@@ -270,6 +273,9 @@ export class Env {
     this.mulTracksSigned = rules.has("signed-products");
     this.tnumMulPrecise = rules.has("tnum-product-unions");
     this.forksMasks = rules.has("masks-fork");
+    this.tracksByteSwaps = rules.has("byte-swaps-tracked");
+    this.linkedDeltas = rules.has("linked-deltas");
+    useSingleValues(rules.has("single-values-known"));
   }
 
   get frame(): FuncState {

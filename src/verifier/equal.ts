@@ -164,9 +164,8 @@ function regSafe(env: Env, old: RegState, precise: boolean, cur: RegState, exact
     case SCALAR_VALUE:
       if (env.exploreAluLimits) return sameContents(old, cur) && ids.checkScalar(old.id, cur.id);
       if (!precise && exact === NOT_EXACT) return true;
-      if ((old.id & BPF_ADD_CONST) !== 0) {
-        if ((cur.id & BPF_ADD_CONST) === 0 || old.off !== cur.off) return false;
-      } else if (old.id !== 0 && (cur.id & BPF_ADD_CONST) !== 0) return false;
+      if (old.id !== 0 && ((old.id ^ cur.id) & BPF_ADD_CONST) !== 0) return false;
+      if ((old.id & BPF_ADD_CONST) !== 0 && old.off !== cur.off) return false;
       return ids.checkScalar(old.id, cur.id) && rangeWithin(old, cur) && tnumIn(old, cur);
     case PTR_TO_MAP_KEY:
     case PTR_TO_MAP_VALUE:

@@ -27,6 +27,12 @@ export function ult32(a: number, b: number): boolean {
   return a >>> 0 < b >>> 0;
 }
 
+/** Leaves the pair as a result. */
+export function pair(lo: number, high: number): number {
+  hi = high;
+  return lo;
+}
+
 export function add64(aLo: number, aHi: number, bLo: number, bHi: number): number {
   const lo = (aLo + bLo) | 0;
   hi = (aHi + bHi + (lo >>> 0 < aLo >>> 0 ? 1 : 0)) | 0;

@@ -1,11 +1,12 @@
 /** Registers that hold the same number (or one a constant apart): what a comparison says of one it says of all. */
+import { boundsSync } from "./bounds.ts";
 import type { Env } from "./env.ts";
 import { packLinked } from "./precision.ts";
 import { RegState } from "./reg.ts";
 import { BPF_REG_FP } from "./reg-arg.ts";
-import { markConstScalar } from "./reg-ops.ts";
+import { markConstScalar, zext32To64 } from "./reg-ops.ts";
 import { SCALAR_VALUE } from "./reg-type.ts";
-import { BPF_ADD_CONST, clearScalarId } from "./scalar-id.ts";
+import { BPF_ADD_CONST, BPF_ADD_CONST32, clearScalarId } from "./scalar-id.ts";
 import { scalarAdd32, scalarAdd64 } from "./scalar-ops.ts";
 import { isSpilledReg } from "./stack-slots.ts";
 import type { FuncState, VerifierState } from "./state.ts";
@@ -56,18 +57,25 @@ export function syncLinked(env: Env, state: VerifierState, r: number, linked: re
     const reg = isReg ? frame.regs[index]! : frame.stack[index]!.spilled;
     if (reg.type !== SCALAR_VALUE) continue;
     if ((reg.id & ~BPF_ADD_CONST) !== (known.id & ~BPF_ADD_CONST)) continue;
+    // One 32 and one 64 bits wide: the distance between them is not known.
+    if (((reg.id ^ known.id) & BPF_ADD_CONST) === BPF_ADD_CONST) continue;
     const { subregDef, off, id } = reg;
     const copy = isReg ? frame.own(index) : frame.ownSpilled(index);
     copy.assign(known);
     copy.subregDef = subregDef;
     setPrecise(frame, index, isReg, precise);
     if (((id | known.id) & BPF_ADD_CONST) === 0 || off === known.off) continue;
-    const distance = (off - known.off) | 0;
-    markConstScalar(delta, distance, distance >> 31);
+    const distance = off - known.off;
+    const wrapped = distance | 0;
+    if (env.linkedDeltas) markConstScalar(delta, wrapped, distance < 0 ? -1 : 0);
+    else markConstScalar(delta, wrapped, wrapped >> 31);
     copy.off = off;
     copy.id = id;
     scalarAdd32(copy, delta, env.wrapsKeepRange);
     scalarAdd64(copy, delta, env.wrapsKeepRange);
     tnumAdd(copy, copy, delta);
+    if (!env.linkedDeltas) continue;
+    if (((id | known.id) & BPF_ADD_CONST32) !== 0) zext32To64(copy);
+    boundsSync(copy);
   }
 }

@@ -11,6 +11,7 @@ import {
   raiseS32Min,
   raiseSmin,
   S32_MAX,
+  setKnown,
   setS64,
   setU64,
   unbound,
@@ -38,17 +39,6 @@ function clearTyped(reg: RegState): void {
   reg.iterDepth = 0;
   reg.irqClass = 0;
   reg.subprogno = 0;
-}
-
-/** The number (or variable offset) is exactly this; type, id and the rest stay: ___mark_reg_known(). */
-export function setKnown(reg: RegState, lo: number, high: number): void {
-  tnumSet(reg, lo, high, 0, 0);
-  setS64(reg, lo, high, lo, high);
-  setU64(reg, lo, high, lo, high);
-  reg.s32Min = lo;
-  reg.s32Max = lo;
-  reg.u32Min = lo;
-  reg.u32Max = lo;
 }
 
 /** A known number or variable offset; the type stays, all that belongs to it goes: __mark_reg_known(). */

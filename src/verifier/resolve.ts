@@ -120,6 +120,7 @@ function useMap(env: Env, map: MapDescription, used: MapDescription[]): void {
       env.reject(EBUSY, "Only one arena per program");
     if (!env.allowPtrLeaks || !env.bpfCapable)
       env.reject(EPERM, "CAP_BPF and CAP_PERFMON are required to use arena");
+    env.hasArena = true;
   }
 }
 

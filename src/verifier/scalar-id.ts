@@ -3,8 +3,10 @@ import type { Env } from "./env.ts";
 import type { RegState } from "./reg.ts";
 import { SCALAR_VALUE } from "./reg-type.ts";
 
-/** Bit of RegState.id: the register is `off` more than the one with the bare id. */
-export const BPF_ADD_CONST: number = 1 << 31;
+/** Bits of RegState.id: the register is `off` more than the one with the bare id; modulo 2^64, or 2^32 and zero-extended. */
+export const BPF_ADD_CONST64: number = 1 << 31;
+export const BPF_ADD_CONST32: number = 1 << 30;
+export const BPF_ADD_CONST: number = BPF_ADD_CONST64 | BPF_ADD_CONST32;
 
 /** clear_scalar_id(). `reg` must be owned. */
 export function clearScalarId(reg: RegState): void {

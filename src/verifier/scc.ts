@@ -5,6 +5,7 @@ import { fallThrough, jumpTarget } from "./flow.ts";
 /** Fills aux.scc: from 1; 0 for instructions in no loop. */
 export function computeScc(env: Env): void {
   const { slots, aux } = env;
+  const callbacksLoop = env.profile.rules.has("callbacks-are-loops");
   const n = slots.count;
   /** Discovery number, from 1; and the smallest that can be reached. */
   const pre = new Int32Array(n);
@@ -39,7 +40,10 @@ export function computeScc(env: Env): void {
       const parent = path[path.length - 1];
       if (parent !== undefined && low[i]! < low[parent]!) low[parent] = low[i]!;
       if (low[i] !== pre[i]) continue;
-      const loops = stack[stack.length - 1] !== i || jumpTarget(slots, i) === i;
+      const loops =
+        stack[stack.length - 1] !== i ||
+        jumpTarget(slots, i) === i ||
+        (callbacksLoop && aux[i]!.callsCallback);
       if (loops) component++;
       for (;;) {
         const member = stack.pop()!;

@@ -3,7 +3,7 @@
  * and Fast Abstract Interpretation with Tristate Numbers", Vishwanathan et al., CGO 2022). Every operation writes its
  * result into `out`, which may be one of its operands; a RegState is a Tnum.
  */
-import { add64, hi, mul64, sar64, shl64, shr64, sub64 } from "./int64.ts";
+import { add64, fls64, hi, mul64, pair, sar64, shl64, shr64, sub64, ult64 } from "./int64.ts";
 
 export interface Tnum {
   valueLo: number;
@@ -200,6 +200,25 @@ export function tnumIntersect(out: Tnum, a: Tnum, b: Tnum): void {
   tnumSet(out, (a.valueLo | b.valueLo) & ~muLo, (a.valueHi | b.valueHi) & ~muHi, muLo, muHi);
 }
 
+/**
+ * The smallest number of the tnum above `lo`, `high` (low half returned, high half in int64's `hi`); its largest if there
+ * is none, its smallest if all are above. tnum_step().
+ */
+export function tnumStep(t: Tnum, lo: number, high: number): number {
+  const { valueLo, valueHi, maskLo, maskHi } = t;
+  if (!ult64(lo, high, valueLo | maskLo, valueHi | maskHi)) return pair(valueLo | maskLo, valueHi | maskHi);
+  if (ult64(lo, high, valueLo, valueHi)) return pair(valueLo, valueHi);
+  // The numbers are `value` plus a choice of mask bits: the next choice above the distance from `value`. Counting up
+  // within the mask means to set all other bits first, so that carries pass; and all bits below one that is outside it.
+  const dLo = sub64(lo, high, valueLo, valueHi);
+  const dHi = hi;
+  const outside = fls64(dLo & ~maskLo, dHi & ~maskHi);
+  const belowLo = outside >= 32 ? -1 : (1 << outside) - 1;
+  const belowHi = outside <= 32 ? 0 : outside === 64 ? -1 : (1 << (outside - 32)) - 1;
+  const incLo = add64(dLo | belowLo | ~maskLo, dHi | belowHi | ~maskHi, 1, 0);
+  return pair(valueLo | (incLo & maskLo), valueHi | (hi & maskHi));
+}
+
 /** Is there a number that both can be? */
 export function tnumOverlap(a: Tnum, b: Tnum): boolean {
   return (
@@ -224,6 +243,17 @@ export function tnumCast(out: Tnum, a: Tnum, size: number): void {
     const mask = size === 4 ? -1 : (1 << (size * 8)) - 1;
     tnumSet(out, a.valueLo & mask, 0, a.maskLo & mask, 0);
   }
+}
+
+function swap32(v: number): number {
+  return (v << 24) | ((v & 0xff00) << 8) | ((v >>> 8) & 0xff00) | (v >>> 24);
+}
+
+/** Swaps the low `bits` (16, 32, 64) by bytes; what is above is cut off. */
+export function tnumByteSwap(out: Tnum, a: Tnum, bits: number): void {
+  if (bits === 64) tnumSet(out, swap32(a.valueHi), swap32(a.valueLo), swap32(a.maskHi), swap32(a.maskLo));
+  else if (bits === 32) tnumSet(out, swap32(a.valueLo), 0, swap32(a.maskLo), 0);
+  else tnumSet(out, swap32(a.valueLo) >>> 16, 0, swap32(a.maskLo) >>> 16, 0);
 }
 
 /** `size`: a power of two below 2^31, or 0. */
