@@ -113,17 +113,13 @@ function functionProto(env: Env, btf: Btf, id: number): number {
   return proto;
 }
 
-/** Prefixes of what may be sleepable and fail: system calls and what ALLOW_ERROR_INJECTION names. */
-const ERROR_INJECTION = /^__(x64|ia32|arm64)_(sys|compat_sys)_/;
-
 /** Whether the kernel function may be traced by a program that sleeps. */
 function sleepableTarget(env: Env, name: string): boolean {
   switch (env.progType) {
     case U.BPF_PROG_TYPE_TRACING:
       return (
-        ERROR_INJECTION.test(name) ||
-        env.profile.btfIdSet("error_injection").has(name) ||
-        env.profile.kfunc(name)?.fmodret === true
+        // What ALLOW_ERROR_INJECTION names (system calls...): the recorded kernels are built without it.
+        env.profile.btfIdSet("error_injection").has(name) || env.profile.kfunc(name)?.fmodret === true
       );
     case U.BPF_PROG_TYPE_LSM:
       return env.profile.btfIdSet("sleepable_lsm_hooks").has(name);
@@ -136,7 +132,6 @@ function sleepableTarget(env: Env, name: string): boolean {
 function modifiable(env: Env, name: string): boolean {
   return (
     name.startsWith("security_") ||
-    ERROR_INJECTION.test(name) ||
     env.profile.btfIdSet("error_injection").has(name) ||
     env.profile.kfunc(name)?.fmodret === true
   );

@@ -171,7 +171,10 @@ export function pushCallbackCall(
   if (async !== "") {
     info.isAsyncCb = true;
     const queued = pushAsyncCallback(env, info.start, insnIdx, subprog, async === "sleepable");
-    setCallee(env, caller, queued.frames[0]!, insnIdx);
+    const callee = queued.frames[0]!;
+    // Seeing the same state in another entry is no endless loop.
+    callee.asyncEntryCount = caller.asyncEntryCount + 1;
+    setCallee(env, caller, callee, insnIdx);
     return;
   }
   const queued = pushStack(env, info.start, insnIdx, false);

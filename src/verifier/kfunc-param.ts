@@ -105,7 +105,7 @@ export function kfuncArgKind(
   const reg = env.reg(i + 1);
   const suffix = (s: string): boolean => param.name.endsWith(s);
   const is = (struct: string): boolean =>
-    sameType(btf, param.pointee, env.kernelBtf, findStruct(env.kernelBtf, struct));
+    param.pointee !== 0 && sameType(btf, param.pointee, env.kernelBtf, findStruct(env.kernelBtf, struct));
   if (meta.special?.takesContext === true) return "ctx";
   if (isProgCtxType(env, btf, param.id, env.resolvedProgType)) return "ctx";
   if (suffix("__nullable") && isNullScalar(reg)) return "null";

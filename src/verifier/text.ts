@@ -2,9 +2,9 @@
 import { toU64 } from "./int64.ts";
 import type { RegState } from "./reg.ts";
 
-/** %#llx: zero has no prefix. */
+/** %#llx; the kernel's printf gives zero its prefix too. */
 export function hexAlt(value: bigint): string {
-  return value === 0n ? "0" : `0x${value.toString(16)}`;
+  return `0x${value.toString(16)}`;
 }
 
 /** tnum_strn() of a register's value or variable offset: "(0x10; 0xff)". */
