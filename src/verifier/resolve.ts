@@ -116,6 +116,7 @@ function useMap(env: Env, map: MapDescription, used: MapDescription[]): void {
       env.reject(EBUSY, "only one cgroup storage of each type is allowed");
   }
   if (map.type === BPF_MAP_TYPE_ARENA) {
+    env.hasArena = true;
     if (used.some((other) => other !== map && other.type === map.type))
       env.reject(EBUSY, "Only one arena per program");
     if (!env.allowPtrLeaks || !env.bpfCapable)
