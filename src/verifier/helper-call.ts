@@ -55,8 +55,8 @@ import { refineReturn } from "./retval-refine.ts";
 import { structOpsName } from "./struct-write.ts";
 
 const MAX_BPF_FUNC_REG_ARGS = 5;
-/** Upper bound of CPU numbers that bpf_get_smp_processor_id() is known to keep: a kernel built for many has this. */
-const NR_CPU_IDS = 8192;
+/** nr_cpu_ids where the caller does not say: what bpf_get_smp_processor_id() stays below. */
+const NR_CPU_IDS = 64;
 
 const users = new WeakMap<Env, HelperUser>();
 
@@ -170,7 +170,7 @@ export function checkHelperCall(env: Env, insnIdx: number = env.insnIdx): void {
   }
   if (fn.ret === A.RET_INTEGER) {
     if (RETURNS_SIZE.has(id)) refineReturn(r0, -4095n, meta.sizeMax);
-    else if (id === U.BPF_FUNC_get_smp_processor_id) refineReturn(r0, 0n, BigInt(NR_CPU_IDS - 1));
+    else if (id === U.BPF_FUNC_get_smp_processor_id) refineReturn(r0, 0n, BigInt((env.options.cpus ?? NR_CPU_IDS) - 1));
     boundsSanityCheck(env, r0, "retval");
   }
   checkMapFuncCompatibility(env, meta.map, id);

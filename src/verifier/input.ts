@@ -22,7 +22,7 @@ export interface AttachedProgram {
 export interface VerifierInput {
   /** Slots of 8 bytes as passed to BPF_PROG_LOAD; BPF_PSEUDO_MAP_FD and _MAP_VALUE carry an index into `maps` as fd. */
   readonly insns: Uint8Array;
-  readonly maps: readonly MapDescription[];
+  readonly maps: readonly (MapDescription | undefined)[];
   readonly progType: number;
   readonly expectedAttachType: number;
   /** BPF_F_* of BPF_PROG_LOAD: strict alignment, test flags, sleepable, XDP_HAS_FRAGS. */
@@ -37,6 +37,8 @@ export interface VerifierInput {
   /** STRUCT_OPS: the member's index (expected_attach_type) is in expectedAttachType, the struct in `attach`. */
   /** BTFs that kfunc calls' `off` field and BTF pseudo-loads index; 0 is the kernel's own. */
   readonly moduleBtfs?: readonly Btf[];
+  /** What BPF_PSEUDO_MAP_IDX and _IDX_VALUE index: indexes of `maps`. */
+  readonly fdArray?: readonly number[];
   /** Capabilities of the loader. All by default. */
   readonly caps?: {
     readonly bpf?: boolean;
@@ -66,6 +68,8 @@ export interface VerifierOptions {
   readonly history?: boolean;
   /** Instructions to process at most; the kernel's BPF_COMPLEXITY_LIMIT_INSNS by default. */
   readonly limit?: number;
+  /** nr_cpu_ids of the kernel: what bpf_get_smp_processor_id() stays below; default 64. */
+  readonly cpus?: number;
   readonly onProgress?: (processed: number) => void;
 }
 
@@ -90,4 +94,6 @@ export interface VerifierResult {
   /** Where it was rejected (slot), or -1. */
   readonly insn: number;
   readonly stats: VerifierStats;
+  /** Accepted programs: the instructions that run, without dead code; and where each slot of them stood. */
+  readonly program: { readonly insns: Uint8Array; readonly origin: Int32Array } | null;
 }

@@ -27,10 +27,12 @@ import {
   E2BIG,
   EBADF,
   EBUSY,
+  EFAULT,
   EINVAL,
   ENOENT,
   ENOTSUPP,
   EPERM,
+  EPROTO,
   ERANGE,
 } from "../uapi/index.ts";
 import type { Env, InsnAux } from "./env.ts";
@@ -131,11 +133,18 @@ function resolveMap(env: Env, i: number, aux: InsnAux, used: MapDescription[]): 
   const value = kind === BPF_PSEUDO_MAP_VALUE || kind === BPF_PSEUDO_MAP_IDX_VALUE;
   const handle = kind === BPF_PSEUDO_MAP_FD || kind === BPF_PSEUDO_MAP_IDX;
   if (!value && !(handle && imm[i + 1] === 0)) env.reject(EINVAL, "unrecognized bpf_ld_imm64 insn");
-  const map = env.input.maps[imm[i]!];
-  if (map === undefined) env.reject(EBADF, `fd ${imm[i]} is not pointing to valid bpf_map`);
+  let fd = imm[i]!;
+  if (kind === BPF_PSEUDO_MAP_IDX || kind === BPF_PSEUDO_MAP_IDX_VALUE) {
+    const { fdArray } = env.input;
+    if (fdArray === undefined) env.reject(EPROTO, "fd_idx without fd_array is invalid");
+    if (fdArray[fd] === undefined) env.reject(EFAULT, "");
+    fd = fdArray[fd]!;
+  }
+  const map = env.input.maps[fd];
+  if (map === undefined) env.reject(EBADF, `fd ${fd} is not pointing to valid bpf_map`);
   if (!used.includes(map) && used.length >= MAX_USED_MAPS)
     env.reject(E2BIG, `The total number of maps per program has reached the limit of ${MAX_USED_MAPS}`);
-  aux.mapIndex = imm[i]!;
+  aux.mapIndex = fd;
   checkMapProgCompatibility(env, map);
   if (value) {
     const off = imm[i + 1]! >>> 0;

@@ -16,6 +16,7 @@ import { checkLoad, fixedAttachType } from "./load-checks.ts";
 import { newLog, printStats } from "./log.ts";
 import type { Profile } from "./profile.ts";
 import { resolvePseudoLdImm64 } from "./resolve.ts";
+import { rewrite } from "./rewrite.ts";
 import { checkMaxStackDepth } from "./stack-depth.ts";
 import { addSubprogsAndKfuncs, checkSubprogs } from "./subprog.ts";
 
@@ -114,6 +115,7 @@ function result(env: Env, errno: number, insn: number, start: number): VerifierR
       stackDepths: env.subprogs.map((s) => s.stackDepth),
       timeMs: performance.now() - start,
     },
+    program: errno === 0 ? rewrite(env) : null,
   };
 }
 
@@ -161,6 +163,7 @@ export function verify(
         stackDepths: [],
         timeMs: performance.now() - start,
       },
+      program: null,
     };
   }
   try {
