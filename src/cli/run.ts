@@ -24,7 +24,7 @@ export function runCommand(): Command {
     .option("-j, --json", "print JSON")
     .addHelpText(
       "after",
-      "\nPrograms run bounds-checked unless --unchecked is given.\n\nExample:\n  tsbpf run firewall.bpf.o --pcap in.pcap --write passed.pcap --maps",
+      "\nPrograms are verified first; --no-verify runs them bounds-checked instead.\n\nExample:\n  tsbpf run firewall.bpf.o --pcap in.pcap --write passed.pcap --maps",
     )
     .action(run);
 }

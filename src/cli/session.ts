@@ -27,6 +27,7 @@ export interface SessionOptions {
   readonly ctx?: string;
   readonly repeat?: number;
   readonly engine: Engine["name"];
+  readonly verify?: boolean;
   readonly unchecked?: boolean;
   readonly write?: string;
 }
@@ -52,7 +53,8 @@ export function addSessionOptions(command: Command): Command {
         .choices(["auto", "jit", "interp"])
         .default("auto"),
     )
-    .option("--unchecked", "run without bounds checks: only for programs that a verifier has accepted")
+    .option("--no-verify", "do not verify the program; its accesses are checked as it runs")
+    .option("--unchecked", "neither verify nor check: only for programs that a kernel has accepted")
     .option("--write <file>", "with --pcap: write the packets that go on there, as the program left them");
 }
 
@@ -71,7 +73,10 @@ export class Session {
   /** Loads `program` (all of the object's programs where it is undefined) and the maps. */
   constructor(object: BpfObject, program: ProgramSpec | undefined, options: SessionOptions) {
     this.#options = options;
-    this.kernel = new Kernel({ engine: options.engine, unchecked: options.unchecked === true });
+    this.kernel = new Kernel({
+      engine: options.engine,
+      ...(options.unchecked === true ? { unchecked: true } : { verify: options.verify !== false }),
+    });
     if (program !== undefined) onlyWhatItNeeds(object, program);
     this.loaded = object.load(this.kernel);
   }

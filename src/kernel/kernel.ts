@@ -40,6 +40,7 @@ import {
   EOPNOTSUPP,
   EPERM,
 } from "../uapi/index.ts";
+import { DEFAULT_PROFILE, findProfile } from "../verifier/index.ts";
 import { AddressSpace, CPU_RANDOM, type Engine } from "../vm/index.ts";
 import { deleteBatch, lookupBatch, updateBatch } from "./batch.ts";
 import { BtfObject } from "./btf-object.ts";
@@ -70,7 +71,9 @@ export interface KernelOptions {
   readonly maxBytes?: number;
   /** Default "auto": interpreted until hot, then translated. */
   readonly engine?: Engine["name"];
-  /** Programs run without bounds checks: only for ones that are known to be correct. */
+  /** Programs are verified as Linux 6.18 does, and what passes runs without bounds checks. Default false: all load. */
+  readonly verify?: boolean;
+  /** Whether programs run without bounds checks; default: where they are verified. */
   readonly unchecked?: boolean;
   /** Default: the host's. */
   readonly clock?: Clock;
@@ -160,7 +163,10 @@ export class Kernel implements Backend {
     );
     this.#loadHost = {
       programTypes,
-      mode: options.unchecked === true ? "unchecked" : "checked",
+      mode: (options.unchecked ?? options.verify === true) ? "unchecked" : "checked",
+      profile: options.verify === true ? findProfile(DEFAULT_PROFILE) : null,
+      cpus: space.cpus,
+      bytes: (address, length) => space.u8.subarray(address, address + length),
       hasKernelBtf: false,
       bootNs: () => this.clock.monotonicNs(),
       mapByFd: (fd) => this.#mapOf(fd),

@@ -7,13 +7,13 @@ import { ProgArrayMap } from "../maps/index.ts";
 import * as uapi from "../uapi/index.ts";
 import { isGplCompatible } from "../uapi/index.ts";
 import { FAULT_INSN, type HelperBinding, POINTER_HIGH, type VmMap, type VmProgram } from "../vm/index.ts";
-import type { BtfObject } from "./btf-object.ts";
 import type { MapObject } from "./map-object.ts";
 import type { KernelObject } from "./objects.ts";
 import { Program } from "./program.ts";
 import type { ProgramType } from "./program-type.ts";
 import { contextReach, reachableSlots } from "./reach.ts";
 import { progTag } from "./tag.ts";
+import { type VerifyHost, verifyLoad } from "./verify-load.ts";
 
 const PROG_FLAGS =
   uapi.BPF_F_STRICT_ALIGNMENT |
@@ -71,13 +71,13 @@ class Refusal {
 }
 
 /** What loading needs of its kernel. */
-export interface LoadHost {
+export interface LoadHost extends Omit<VerifyHost, "profile"> {
+  /** null: programs are not verified, and their accesses are checked as they run. */
+  readonly profile: VerifyHost["profile"] | null;
   readonly programTypes: ReadonlyMap<number, ProgramType>;
   readonly mode: VmProgram["mode"];
   readonly hasKernelBtf: boolean;
   bootNs(): number;
-  mapByFd(fd: number): MapObject | number;
-  btfByFd(fd: number): BtfObject | number;
   progByFd(fd: number): Program | number;
   helper(id: number, progType: number): HelperBinding | undefined;
   /** Gives the program its id and its code; throws what the engine throws. */
@@ -95,7 +95,7 @@ export interface Loaded {
 export function loadProgram(host: LoadHost, attr: ProgLoadAttr): Loaded {
   const held: KernelObject[] = [];
   try {
-    return { program: load(host, attr, held), log: "" };
+    return load(host, attr, held);
   } catch (error) {
     for (const object of held) object.put();
     if (error instanceof Refusal) return { program: error.err, log: error.log };
@@ -242,7 +242,26 @@ function checkHelpers(host: LoadHost, type: ProgramType, insns: Uint8Array, gpl:
 
 const GPL_ONLY: ReadonlySet<number> = new Set(uapi.GPL_ONLY_HELPERS);
 
-function load(host: LoadHost, attr: ProgLoadAttr, held: KernelObject[]): Program {
+/** The instructions that will run, and the log: verified, or (without a verifier) looked at for what cannot work at all. */
+function examine(
+  host: LoadHost,
+  attr: ProgLoadAttr,
+  progType: ProgramType,
+): { insns: Uint8Array; log: string; verified: boolean } {
+  const { profile } = host;
+  if (profile === null) {
+    const invalid = validate(attr.insns, { rules: "kernel", limit: 1 })[0];
+    if (invalid !== undefined) throw new Refusal(-uapi.EINVAL, `${invalid.message}\n`);
+    return { insns: attr.insns.slice(), log: "", verified: false };
+  }
+  if (attr.insns.length % 8 !== 0)
+    throw new Refusal(-uapi.EINVAL, `${attr.insns.length} bytes are no instructions\n`);
+  const result = verifyLoad({ ...host, profile }, attr, progType.type);
+  if (result.program === null) throw new Refusal(-result.errno, result.log);
+  return { insns: result.program.insns, log: result.log, verified: true };
+}
+
+function load(host: LoadHost, attr: ProgLoadAttr, held: KernelObject[]): Loaded {
   const flags = attr.prog_flags ?? 0;
   const slots = Math.ceil(attr.insns.length / 8);
   if (flags & ~PROG_FLAGS) throw new Refusal(-uapi.EINVAL);
@@ -262,14 +281,12 @@ function load(host: LoadHost, attr: ProgLoadAttr, held: KernelObject[]): Program
     held.push(btf.get());
     btfId = btf.id;
   }
-  const invalid = validate(attr.insns, { rules: "kernel", limit: 1 })[0];
-  if (invalid !== undefined) throw new Refusal(-uapi.EINVAL, `${invalid.message}\n`);
+  const { insns, log, verified } = examine(host, attr, progType);
   const gplCompatible = isGplCompatible(attr.license);
   const tag = progTag(attr.insns);
-  const insns = attr.insns.slice();
   const maps = resolveMaps(host, attr, insns, sleepable, held);
   checkHelpers(host, progType, insns, gplCompatible);
-  disarm(insns);
+  if (!verified) disarm(insns);
 
   const program = new Program(
     {
@@ -301,7 +318,7 @@ function load(host: LoadHost, attr: ProgLoadAttr, held: KernelObject[]): Program
     helper: (id) => host.helper(id, progType.type) ?? UNREACHABLE,
     kfunc: () => undefined,
   });
-  return program;
+  return { program, log };
 }
 
 /** No helper has this id. */

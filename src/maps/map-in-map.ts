@@ -39,7 +39,7 @@ function innerAt(env: MapEnv, at: number): MapRef | undefined {
 export class ArrayOfMapsMap extends FdArrayMap {
   override readonly innerErrno: number = -EINVAL;
   override readonly direct: DirectCalls = { lookup: "array_of_maps_lookup" };
-  readonly inner: MapMeta;
+  override readonly inner: MapMeta;
 
   constructor(env: MapEnv, attr: MapAttr, inner: MapMeta) {
     super(env, attr);
@@ -68,7 +68,7 @@ export class ArrayOfMapsMap extends FdArrayMap {
 
 export class HashOfMapsMap extends HashMap {
   override readonly innerErrno: number = -EINVAL;
-  readonly inner: MapMeta;
+  override readonly inner: MapMeta;
 
   constructor(env: MapEnv, attr: MapAttr, inner: MapMeta) {
     super(env, attr);

@@ -33,6 +33,7 @@ import {
   POOL_FREE,
 } from "./layout.ts";
 import type { MapEnv } from "./map-env.ts";
+import type { MapMeta } from "./meta.ts";
 
 /** Where a type departs from the plain sizes of its attributes. */
 export interface MapShape {
@@ -70,6 +71,8 @@ export abstract class BpfMap implements VmMap {
   readonly direct: DirectCalls = {};
   /** Maps that may not stand in another one: the kernel's types without map_meta_equal, and maps of maps. */
   readonly innerErrno: number = 0;
+  /** Maps of maps: what all inner maps look like. */
+  declare readonly inner?: MapMeta;
   /** Called once, when the last reference is gone and the memory is given back. */
   onFree: (() => void) | undefined;
   #refs = 1;

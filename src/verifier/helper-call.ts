@@ -170,7 +170,8 @@ export function checkHelperCall(env: Env, insnIdx: number = env.insnIdx): void {
   }
   if (fn.ret === A.RET_INTEGER) {
     if (RETURNS_SIZE.has(id)) refineReturn(r0, -4095n, meta.sizeMax);
-    else if (id === U.BPF_FUNC_get_smp_processor_id) refineReturn(r0, 0n, BigInt((env.options.cpus ?? NR_CPU_IDS) - 1));
+    else if (id === U.BPF_FUNC_get_smp_processor_id)
+      refineReturn(r0, 0n, BigInt((env.options.cpus ?? NR_CPU_IDS) - 1));
     boundsSanityCheck(env, r0, "retval");
   }
   checkMapFuncCompatibility(env, meta.map, id);

@@ -14,4 +14,5 @@ export type {
 export { BPF_LOG_LEVEL1, BPF_LOG_LEVEL2, BPF_LOG_STATS } from "./input.ts";
 export type { MapDescription } from "./map-description.ts";
 export type { Profile } from "./profile.ts";
+export { DEFAULT_PROFILE, findProfile, PROFILE_NAMES } from "./profiles.ts";
 export { verify } from "./verify.ts";

@@ -80,7 +80,11 @@ function remove(s: Slots, origin: Int32Array, drop: Uint8Array): { slots: Slots;
     let imm = s.imm[i]!;
     const cls = op & 7;
     const kind = op & 0xf0;
-    if (op === GOTOL || (op === CALL && s.src[i] === BPF_PSEUDO_CALL) || (op === LD_IMM64 && s.src[i] === BPF_PSEUDO_FUNC))
+    if (
+      op === GOTOL ||
+      (op === CALL && s.src[i] === BPF_PSEUDO_CALL) ||
+      (op === LD_IMM64 && s.src[i] === BPF_PSEUDO_FUNC)
+    )
       imm = place[i + 1 + imm]! - to - 1;
     else if ((cls === BPF_JMP || cls === BPF_JMP32) && kind !== BPF_CALL && kind !== BPF_EXIT)
       off = place[i + 1 + off]! - to - 1;
