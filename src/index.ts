@@ -16,8 +16,13 @@ export {
 } from "./kernel/index.ts";
 export { BpfLinker, linkObjects } from "./linker/index.ts";
 export {
+  BpfLink,
   BpfObject,
+  type CharArray,
+  fromBase64,
   Globals,
+  generateSkeleton,
+  type Input,
   LiveMap,
   LiveProgram,
   LoadedObject,
@@ -26,6 +31,11 @@ export {
   type OpenOptions,
   PerfBuffer,
   type ProgramSpec,
+  type Records,
   RingBuffer,
+  Skeleton,
+  SkeletonMap,
+  SkeletonProgram,
+  type SkeletonShape,
 } from "./loader/index.ts";
 export { type CapturedPacket, CaptureReader, CaptureWriter, readCapture } from "./pcap/index.ts";

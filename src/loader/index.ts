@@ -16,6 +16,7 @@ export { BpfObject, type OpenOptions } from "./object.ts";
 export type { LinkOptions, OpenedObject } from "./opened.ts";
 export { PerfBuffer, type PerfSample, RingBuffer } from "./rings.ts";
 export { matchSection, SECTION_TABLE, type SectionDef, type SectionMatch } from "./section-table.ts";
+export * from "./skeleton/index.ts";
 export type {
   ExternSpec,
   FunctionSpec,

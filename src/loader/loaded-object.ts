@@ -71,6 +71,8 @@ export class LoadedObject {
   readonly #fds: number[];
   readonly #structOps: readonly StructOpsMap[];
   readonly #links: BpfLink[] = [];
+  readonly #mapBySpec: ReadonlyMap<MapSpec, LiveMap>;
+  readonly #programBySpec: ReadonlyMap<ProgramSpec, LiveProgram>;
 
   constructor(backend: Backend, object: OpenedObject, parts: LoadedParts) {
     this.backend = backend;
@@ -81,12 +83,23 @@ export class LoadedObject {
     this.programs = byName(parts.programs);
     this.maps = byName(parts.maps);
     const live = new Map<MapSpec, LiveMap>(parts.maps.map((map) => [map.spec, map]));
+    this.#mapBySpec = live;
+    this.#programBySpec = new Map(parts.programs.map((program) => [program.spec, program]));
     const data = [...live.keys()].filter(isData);
     const key = new Uint8Array(4);
     this.globals = new Globals(object.btf, data, {
       read: (spec) => live.get(spec)!.lookupRaw(key)!,
       write: (spec, value) => live.get(spec)!.updateRaw(key, value),
     });
+  }
+
+  /** The map that was created for a spec; undefined: it was not to be. */
+  liveMap(spec: MapSpec): LiveMap | undefined {
+    return this.#mapBySpec.get(spec);
+  }
+
+  liveProgram(spec: ProgramSpec): LiveProgram | undefined {
+    return this.#programBySpec.get(spec);
   }
 
   /** `type`: a struct or typedef of the object's BTF that every record is. */
