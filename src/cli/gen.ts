@@ -1,8 +1,10 @@
 // tsbpf gen: files made from object files.
+import { basename } from "node:path";
 import { Command } from "commander";
 import { BpfLinker } from "../linker/index.ts";
+import { generateSkeleton } from "../loader/index.ts";
 import { readFile, writeFile } from "../platform/node.ts";
-import { inFile } from "./output.ts";
+import { inFile, UsageError } from "./output.ts";
 
 export function genCommand(): Command {
   const gen = new Command("gen").description("make files from object files");
@@ -17,7 +19,32 @@ export function genCommand(): Command {
       )
       .action(object),
   );
+  gen.addCommand(
+    new Command("skeleton")
+      .description("a TypeScript module with an object's programs, maps and variables, typed")
+      .argument("<object>", "object file")
+      .argument("[name]", "the word `name`, as bpftool has it")
+      .argument("[value]", "the object's name; without one, the file's name up to its first dot")
+      .option("-o, --output <file>", "file to write instead of standard output")
+      .option("--from <module>", "what the module imports", "tsbpf")
+      .action(skeleton),
+  );
   return gen;
+}
+
+function skeleton(
+  path: string,
+  word: string | undefined,
+  value: string | undefined,
+  options: { readonly output?: string; readonly from: string },
+): void {
+  if (word !== undefined && (word !== "name" || value === undefined))
+    throw new UsageError(`after the object: name NAME, not '${word}'`);
+  const bytes = readFile(path);
+  const name = value ?? (basename(path).split(".")[0] || "object");
+  const text = inFile(path, () => generateSkeleton(bytes, { name, from: options.from }));
+  if (options.output === undefined) process.stdout.write(text);
+  else writeFile(options.output, new TextEncoder().encode(text));
 }
 
 function object(output: string, inputs: readonly string[], options: { readonly settle?: boolean }): void {
