@@ -17,6 +17,7 @@ const layers = {
   linux: ["util", "diag", "uapi", "asm", "btf", "backend"],
   loader: ["util", "diag", "uapi", "asm", "elf", "btf", "backend"],
   linker: ["util", "diag", "uapi", "elf", "btf", "loader"],
+  check: ["util", "diag", "uapi", "asm", "btf", "loader", "verifier"],
   platform: ["util", "diag", "uapi"],
 };
 const forbidden = [

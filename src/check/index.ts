@@ -1,0 +1,2 @@
+/** What an object's programs are told by a kernel that need not be there. */
+export { type CheckInputOptions, describeMap, verifierInput } from "./input.ts";
