@@ -38,6 +38,8 @@ const WITHOUT_BTF: ReadonlySet<number> = new Set([
   uapi.BPF_MAP_TYPE_STACK,
   uapi.BPF_MAP_TYPE_ARENA,
 ]);
+/** No file has such a number by chance. */
+const MAP_FD_BASE = 1 << 20;
 /** The kernel's limit on a name, without the NUL. */
 const MAX_NAME = 15;
 /** What a __ksym address stands for where the kernel's symbols are not known. */
@@ -55,6 +57,10 @@ export function verifierInput(
     ...(options.coreBtf ? { targetBtf: options.coreBtf } : {}),
     ...(options.kconfig !== undefined ? { kconfig: options.kconfig } : {}),
   });
+  // Only what a relocation put there is a map; other numbers are what the program says they are.
+  const view = new DataView(linked.insns.buffer, linked.insns.byteOffset, linked.insns.byteLength);
+  for (const { insn } of linked.mapReferences)
+    view.setInt32(insn * 8 + 4, view.getInt32(insn * 8 + 4, true) + MAP_FD_BASE, true);
   const btf = object.btf ?? null;
   const kconfig = object.kconfig(options);
   const maps = object.mapList.map((spec, index) => describeMap(spec, index, btf, kconfig));
@@ -65,6 +71,7 @@ export function verifierInput(
   return {
     insns: linked.insns,
     maps,
+    mapFdBase: MAP_FD_BASE,
     progType,
     expectedAttachType: structOps?.member ?? expectedAttachType,
     progFlags: options.progFlags ?? program.flags,
@@ -182,7 +189,9 @@ function attachTarget(
   attachType: number,
   target: Btf,
 ): AttachTarget | null {
-  if (program.section?.def.attachBtf !== true || progType === uapi.BPF_PROG_TYPE_EXT) return null;
+  if (program.section?.def.attachBtf !== true) return null;
+  // freplace: what it replaces is part of another program.
+  if (progType === uapi.BPF_PROG_TYPE_EXT || program.type === uapi.BPF_PROG_TYPE_EXT) return null;
   if (program.attachTarget === "") return null;
   const [prefix, kind] = attachName(attachType);
   const id = target.findByName(prefix + program.attachTarget, kind);

@@ -9,6 +9,7 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
+import { gunzipSync } from "node:zlib";
 import { IoError } from "../diag/index.ts";
 
 /** Objects, type information and programs are read whole up to this size; captures are read in chunks. */
@@ -154,4 +155,20 @@ export function writeFile(path: string, bytes: Uint8Array): void {
   const file = new OutputFile(path);
   file.write(bytes);
   file.close();
+}
+
+/** The BTF that ships for a kernel version (data/kernels of the package), unpacked; undefined: there is none. */
+export function shippedKernelBtf(version: string): Uint8Array | undefined {
+  if (!/^\d+\.\d+$/.test(version)) return undefined;
+  // From src/platform, dist/platform, and from the command's bundle in dist.
+  for (const up of ["../../data/kernels/", "../data/kernels/"]) {
+    let packed: Uint8Array;
+    try {
+      packed = readFileSync(new URL(`${up}${version}.btf.gz`, import.meta.url));
+    } catch {
+      continue;
+    }
+    return plainBytes(gunzipSync(packed));
+  }
+  return undefined;
 }

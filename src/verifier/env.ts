@@ -302,8 +302,14 @@ export class Env {
   }
 
   markSlotScratched(spi: number): void {
-    if (spi < 32) this.scratchedSlotsLo |= 1 << spi;
-    else this.scratchedSlotsHi |= 1 << (spi - 32);
+    const { frame } = this.state;
+    if (spi < 32) {
+      this.scratchedSlotsLo |= 1 << spi;
+      frame.writtenSlotsLo |= 1 << spi;
+    } else {
+      this.scratchedSlotsHi |= 1 << (spi - 32);
+      frame.writtenSlotsHi |= 1 << (spi - 32);
+    }
   }
 
   /** mark_verifier_state_scratched(): all of it. */

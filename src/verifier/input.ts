@@ -23,6 +23,8 @@ export interface VerifierInput {
   /** Slots of 8 bytes as passed to BPF_PROG_LOAD; BPF_PSEUDO_MAP_FD and _MAP_VALUE carry an index into `maps` as fd. */
   readonly insns: Uint8Array;
   readonly maps: readonly (MapDescription | undefined)[];
+  /** What is added to an index to make it a map's fd, so that numbers that no map has stay so; 0 by default. */
+  readonly mapFdBase?: number;
   readonly progType: number;
   readonly expectedAttachType: number;
   /** BPF_F_* of BPF_PROG_LOAD: strict alignment, test flags, sleepable, XDP_HAS_FRAGS. */

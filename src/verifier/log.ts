@@ -8,7 +8,7 @@ import {
   BPF_PSEUDO_MAP_VALUE,
 } from "../uapi/index.ts";
 import type { Env, VerifierLog } from "./env.ts";
-import { BPF_LOG_LEVEL1, BPF_LOG_LEVEL2, type LineInfo } from "./input.ts";
+import { BPF_LOG_LEVEL1, BPF_LOG_LEVEL2, BPF_LOG_STATS, type LineInfo } from "./input.ts";
 import { LogBuffer } from "./log-buffer.ts";
 import { regText } from "./reg-text.ts";
 import { NOT_INIT } from "./reg-type.ts";
@@ -184,7 +184,11 @@ export function newLog(level: number): VerifierLog {
 }
 
 /** The last lines: print_verification_stats(). `mark_read` is what 6.18 prints of it. */
-export function printStats(env: Env): void {
+export function printStats(env: Env, timeMs: number): void {
+  if ((env.log.level & BPF_LOG_STATS) !== 0)
+    env.verbose(
+      `verification time ${Math.round(timeMs * 1000)} usec\nstack depth ${env.subprogs.map((s) => s.stackDepth).join("+")}\n`,
+    );
   env.verbose(
     `processed ${env.processed} insns (limit 1000000) max_states_per_insn ${env.maxStatesPerInsn} total_states ${env.totalStates} peak_states ${env.peakStates} mark_read 0\n`,
   );

@@ -185,6 +185,7 @@ export function isStateVisited(env: Env, insnIdx: number): boolean {
   checkpoint.insnIdx = insnIdx;
   env.loops!.enter(env, checkpoint);
   cur.parent = checkpoint;
+  for (const frame of cur.frames) frame.clearWritten();
   cur.firstInsnIdx = insnIdx;
   cur.dfsDepth = checkpoint.dfsDepth + 1;
   cur.history = [];

@@ -113,6 +113,7 @@ export function checkDstReg(env: Env, r: number, unknown: boolean): void {
   checkNumber(env, r);
   if (r === BPF_REG_FP) env.reject(EACCES, "frame pointer is read only");
   const wide = isReg64(env.slots, env.insnIdx, env.frame.regs[r]!, false);
+  env.frame.written |= 1 << r;
   if (unknown) markRegUnknown(env, env.frame, r);
   env.frame.own(r).subregDef = wide ? DEF_NOT_SUBREG : env.insnIdx + 1;
 }

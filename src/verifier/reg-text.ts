@@ -16,6 +16,7 @@ import {
   PTR_TO_STACK,
   SCALAR_VALUE,
 } from "./reg-type.ts";
+import { varOffText } from "./text.ts";
 import { dynptrTypeStr, regTypeStr } from "./type-names.ts";
 
 const S64_MIN = -(1n << 63n);
@@ -30,17 +31,6 @@ export function unum(value: bigint): string {
 /** verbose_snum(). */
 export function snum(value: bigint): string {
   return value >= -32768n && value <= 32767n ? String(value) : `0x${BigInt.asUintN(64, value).toString(16)}`;
-}
-
-function hexAlt(value: bigint): string {
-  return value === 0n ? "0x0" : `0x${value.toString(16)}`;
-}
-
-/** tnum_strn(). `%#llx` of the kernel's printf prints zero as 0x0. */
-export function tnumText(reg: RegState): string {
-  const value = toU64(reg.valueLo, reg.valueHi);
-  if (isConst(reg)) return unum(value);
-  return `(${hexAlt(value)}; ${hexAlt(toU64(reg.maskLo, reg.maskHi))})`;
 }
 
 /** In 32-bit bounds that print as hexadecimal, no sign extension. */
@@ -120,7 +110,7 @@ export function regText(reg: RegState, frameno: number, precise: boolean): strin
     if ((reg.valueLo | reg.valueHi) !== 0) parts.push(`imm=${snum(toS64(reg.valueLo, reg.valueHi))}`);
   } else {
     parts.push(...ranges(reg));
-    if ((reg.maskLo & reg.maskHi) !== -1) parts.push(`var_off=${tnumText(reg)}`);
+    if ((reg.maskLo & reg.maskHi) !== -1) parts.push(`var_off=${varOffText(reg)}`);
   }
   return `${text}(${parts.join(",")})`;
 }

@@ -140,11 +140,12 @@ function resolveMap(env: Env, i: number, aux: InsnAux, used: MapDescription[]): 
     if (fdArray[fd] === undefined) env.reject(EFAULT, "");
     fd = fdArray[fd]!;
   }
-  const map = env.input.maps[fd];
+  const index = fd - (env.input.mapFdBase ?? 0);
+  const map = env.input.maps[index];
   if (map === undefined) env.reject(EBADF, `fd ${fd} is not pointing to valid bpf_map`);
   if (!used.includes(map) && used.length >= MAX_USED_MAPS)
     env.reject(E2BIG, `The total number of maps per program has reached the limit of ${MAX_USED_MAPS}`);
-  aux.mapIndex = fd;
+  aux.mapIndex = index;
   checkMapProgCompatibility(env, map);
   if (value) {
     const off = imm[i + 1]! >>> 0;

@@ -95,6 +95,12 @@ export class FuncState {
     this.stack = stack;
   }
 
+  clearWritten(): void {
+    this.written = 0;
+    this.writtenSlotsLo = 0;
+    this.writtenSlotsHi = 0;
+  }
+
   /** Register `r`, for writing. */
   own(r: number): RegState {
     const reg = this.regs[r]!;

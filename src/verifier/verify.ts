@@ -100,7 +100,7 @@ function check(env: Env): void {
 
 function result(env: Env, errno: number, insn: number, start: number): VerifierResult {
   const message = errno === 0 ? "" : lastLine(env.log.text());
-  printStats(env);
+  printStats(env, performance.now() - start);
   return {
     ok: errno === 0,
     errno,

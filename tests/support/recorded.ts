@@ -32,6 +32,12 @@ export function kernelBtf(version: "6.1" | "6.12" | "6.18"): string | undefined 
   return out;
 }
 
+/** A recorded kernel's build configuration; undefined where the recording is absent. */
+export function kernelConfig(version: "6.1" | "6.12" | "6.18"): string | undefined {
+  const path = join(SHARED, "oracle/kernels", `${version}.config.xz`);
+  return existsSync(path) ? new TextDecoder().decode(unxz(path)) : undefined;
+}
+
 /** What BPF_PROG_TEST_RUN answered. */
 export interface RecordedRun {
   readonly errno: number;

@@ -5,6 +5,7 @@ import { type Btf, parseBtf } from "../../src/btf/index.ts";
 import { verifierInput } from "../../src/check/index.ts";
 import { BpfObject } from "../../src/loader/index.ts";
 import { findProfile, verify } from "../../src/verifier/index.ts";
+import { kernelConfig } from "../../tests/support/recorded.ts";
 import { type Case, missingMessage } from "./cases.ts";
 
 export interface Answer {
@@ -44,6 +45,13 @@ function kernelBtf(version: string): Btf {
   return btf;
 }
 
+const configTexts = new Map<string, string>();
+function configs(version: "6.12" | "6.18"): string {
+  let text = configTexts.get(version);
+  if (text === undefined) configTexts.set(version, (text = kernelConfig(version) ?? ""));
+  return text;
+}
+
 function coreBtf(obj: string): Btf | undefined {
   const path = join(dir, CUSTOM_BTF[obj] ?? "\0");
   return CUSTOM_BTF[obj] && existsSync(path)
@@ -69,7 +77,7 @@ function answer(job: Job): Answer {
     const core = coreBtf(c.obj);
     input = verifierInput(object, object.programs[c.prog]!, {
       targetBtf: btf,
-      kconfig: "",
+      kconfig: configs(version),
       ...(core ? { coreBtf: core } : {}),
       ...(c.progType !== undefined ? { progType: c.progType } : {}),
       ...(c.expectedAttachType !== undefined ? { expectedAttachType: c.expectedAttachType } : {}),
