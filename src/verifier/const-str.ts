@@ -35,42 +35,47 @@ export function constStr(reg: RegState): string | null {
   return String.fromCharCode(...contents.subarray(off, end));
 }
 
-/** Whether `format` fits `args` values: true = bpf_bprintf_prepare() takes it. */
+const PRINTABLE = /^[\t-\r -~]*$/;
+const DIGIT = /^[0-9]$/;
+/** Nothing, space or punctuation: where a conversion of pointers and strings may end. */
+const ENDS = /^(|[\t-\r -/:-@[-`{-~])$/;
+/** Conversions of `%p`: symbols and addresses; IPv4 and IPv6 addresses. */
+const POINTER = /^[KxsSB]/;
+const IP = /^[iI][46]/;
+
+/** Whether `format` can be printed with `args` values: bpf_bprintf_prepare(). */
 export function isFormatOk(format: string, args: number): boolean {
-  const printable = (c: string): boolean => /^[\x09-\x0d\x20-\x7e]$/.test(c);
+  if (!PRINTABLE.test(format)) return false;
+  const at = (k: number): string => format[k] ?? "";
   let used = 0;
   for (let i = 0; i < format.length; i++) {
-    const at = (k: number): string => format[k] ?? "";
-    if (!printable(at(i))) return false;
     if (at(i) !== "%") continue;
     if (at(i + 1) === "%") {
       i++;
       continue;
     }
-    if (used >= args) return false;
-    // Flags, width (no precision), then what to print.
+    if (used++ >= args) return false;
     i++;
-    while (/^[0\-+ #]$/.test(at(i))) i++;
-    if (/^[1-9]$/.test(at(i))) while (/^[0-9]$/.test(at(i))) i++;
-    const ends = (k: number): boolean => {
-      const c = at(k);
-      return c === "" || /^[\s!-/:-@[-`{-~]$/.test(c);
-    };
+    while ("0+- ".includes(at(i)) && at(i) !== "") i++;
+    if (at(i) !== "0") while (DIGIT.test(at(i))) i++;
+    let string = at(i) === "s";
     if (at(i) === "p") {
-      const next = at(i + 1);
-      if ((next === "k" || next === "u") && at(i + 2) === "s") i += 2;
-      else if (next === "K" || next === "x" || next === "s" || next === "S") i++;
-      else if (next === "B") i++;
-      else if ((next === "i" || next === "I") && (at(i + 2) === "4" || at(i + 2) === "6")) i += 2;
-      else if (!ends(i + 1)) return false;
-    } else if (at(i) === "s" || at(i) === "c") {
-      // One of them.
-    } else {
-      if (at(i) === "l") i++;
-      if (at(i) === "l") i++;
-      if (!/^[iduxX]$/.test(at(i))) return false;
+      const rest = format.slice(i + 1);
+      if (ENDS.test(at(i + 1))) continue;
+      string = rest.startsWith("ks") || rest.startsWith("us");
+      if (string || IP.test(rest)) i += 2;
+      else if (POINTER.test(rest)) i++;
+      else return false;
+      if (!string) continue;
     }
-    used++;
+    if (string) {
+      if (!ENDS.test(at(i + 1))) return false;
+      continue;
+    }
+    if (at(i) === "c") continue;
+    if (at(i) === "l") i++;
+    if (at(i) === "l") i++;
+    if (!"iduxX".includes(at(i)) || at(i) === "") return false;
   }
   return true;
 }

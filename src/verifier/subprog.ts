@@ -4,6 +4,7 @@ import {
   BPF_ABS,
   BPF_CALL,
   BPF_EXIT,
+  BPF_F_XDP_DEV_BOUND_ONLY,
   BPF_FUNC_tail_call,
   BPF_IND,
   BPF_JA,
@@ -80,6 +81,13 @@ function addSubprog(env: Env, start: number): void {
   env.subprogs.sort((a, b) => a.start - b.start);
 }
 
+/** Kfuncs that a network driver implements: XDP_METADATA_KFUNC_xxx. */
+const METADATA_KFUNCS: ReadonlySet<string> = new Set([
+  "bpf_xdp_metadata_rx_timestamp",
+  "bpf_xdp_metadata_rx_hash",
+  "bpf_xdp_metadata_rx_vlan_tag",
+]);
+
 /** add_kfunc_call(): what can be said of a kfunc call before anything is known of its arguments. */
 function addKfuncCall(env: Env, i: number, seen: Set<number>): void {
   if (env.kernelBtf === null)
@@ -102,6 +110,9 @@ function addKfuncCall(env: Env, i: number, seen: Set<number>): void {
     env.reject(EINVAL, `kernel btf_id ${id >>> 0} is not a function`);
   if (btf.kind(btf.sizeOrType(id)) !== BTF_KIND_FUNC_PROTO)
     env.reject(EINVAL, `kernel function btf_id ${id >>> 0} does not have a valid func_proto`);
+  // bpf_dev_bound_kfunc_check(): the driver fills them in.
+  if (METADATA_KFUNCS.has(btf.typeName(id)) && (env.input.progFlags & BPF_F_XDP_DEV_BOUND_ONLY) === 0)
+    env.reject(EINVAL, "metadata kfuncs require device-bound program");
   seen.add(key);
 }
 
