@@ -128,10 +128,14 @@ function sleepableTarget(env: Env, name: string): boolean {
   }
 }
 
+/** What programs may replace the result of without being a kfunc: register_btf_fmodret_id_set(). */
+const FMODRET: ReadonlySet<string> = new Set(["update_socket_protocol", "bpf_rstat_flush"]);
+
 /** check_attach_modify_return(), btf_kfunc_is_modify_return(). */
 function modifiable(env: Env, name: string): boolean {
   return (
     name.startsWith("security_") ||
+    FMODRET.has(name) ||
     env.profile.btfIdSet("error_injection").has(name) ||
     env.profile.kfunc(name)?.fmodret === true
   );

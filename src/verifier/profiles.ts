@@ -1,7 +1,10 @@
 /** The kernels that the verifier knows: Profile over the tables of src/uapi. Tables are parsed when first asked for. */
 import {
   BPF_CGROUP_INET_INGRESS,
+  BPF_FUNC_override_return,
+  BPF_FUNC_probe_write_user,
   BPF_LSM_CGROUP,
+  BPF_PROG_TYPE_LIRC_MODE2,
   BPF_PROG_TYPE_LSM,
   BPF_PROG_TYPE_STRUCT_OPS,
   BPF_PROG_TYPE_TRACING,
@@ -130,6 +133,16 @@ function parseTable(table: HelperTable): TypeHelpers {
 
 const SCALAR: CtxAccess = { regType: regTypes.SCALAR_VALUE, btf: null };
 
+/**
+ * Helpers that the recorded kernels lack by their configuration: none has CONFIG_BPF_KPROBE_OVERRIDE; the one that 6.18
+ * was recorded on is locked down (bpf_probe_write_user).
+ */
+const ABSENT_HELPERS: Readonly<Record<string, readonly number[]>> = {
+  "6.1": [BPF_FUNC_override_return],
+  "6.12": [BPF_FUNC_override_return],
+  "6.18": [BPF_FUNC_override_return, BPF_FUNC_probe_write_user],
+};
+
 class TableProfile implements Profile {
   readonly name: string;
   readonly rules: Profile["rules"];
@@ -150,7 +163,10 @@ class TableProfile implements Profile {
     this.helperCount = count;
     const upTo = (n: number): ReadonlySet<number> => new Set(Array.from({ length: n }, (_, i) => i + 1));
     // NETFILTER came with 6.4; CGRP_STORAGE with 6.2, ARENA with 6.9.
-    this.programTypes = upTo(compareVersions(name, "6.4") < 0 ? 31 : 32);
+    const types = new Set(upTo(compareVersions(name, "6.4") < 0 ? 31 : 32));
+    // None of the recorded kernels has CONFIG_BPF_LIRC_MODE2.
+    types.delete(BPF_PROG_TYPE_LIRC_MODE2);
+    this.programTypes = types;
     this.mapTypes = upTo(compareVersions(name, "6.2") < 0 ? 31 : compareVersions(name, "6.9") < 0 ? 32 : 33);
   }
 
@@ -170,6 +186,7 @@ class TableProfile implements Profile {
 
   helper(id: number, user: HelperUser): HelperSpec | null {
     const { progType, expectedAttachType } = user;
+    if (ABSENT_HELPERS[this.name]?.includes(id) === true) return null;
     let key = bpf_prog_type_names[progType] ?? "";
     if (progType === BPF_PROG_TYPE_STRUCT_OPS) {
       const ops = user.structOps ?? "";
@@ -190,7 +207,8 @@ class TableProfile implements Profile {
       expectedAttachType === BPF_TRACE_ITER &&
       user.iter
     )
-      variant = this.#table(`iter:${user.iter}`)?.base.get(id) ?? null;
+      // Sockets' iterators give the same helpers (bpf_iter_unix_get_func_proto, bpf_iter_tcp_get_func_proto).
+      variant = this.#table(`iter:${user.iter === "unix" ? "tcp" : user.iter}`)?.base.get(id) ?? null;
     return variant === null ? null : helperSpec(id, variant);
   }
 
