@@ -1,4 +1,5 @@
 // Maps as text and JSON: typed rows where the object has BTF, bytes elsewhere.
+import type { Backend } from "../backend/index.ts";
 import type { BtfValue } from "../btf/index.ts";
 import { BackendError } from "../diag/index.ts";
 import type { LiveMap, LoadedObject } from "../loader/index.ts";
@@ -37,7 +38,7 @@ export function chooseMaps(loaded: LoadedObject, path: string, name: string | un
   return found;
 }
 
-export function mapRows(loaded: LoadedObject, map: LiveMap): MapRows {
+export function mapRows(loaded: { readonly backend: Backend }, map: LiveMap): MapRows {
   const { type, maxEntries } = map.spec;
   const head = { name: map.name, type: mapTypeName(type), max_entries: maxEntries };
   switch (type) {

@@ -4,7 +4,9 @@ import { TsbpfError } from "../diag/index.ts";
 import { asmCommand } from "./asm.ts";
 import { btfCommand } from "./btf.ts";
 import { disasmCommand } from "./disasm.ts";
+import { featureCommand } from "./feature.ts";
 import { filterCommand } from "./filter.ts";
+import { isLinuxCommand, linuxCommand } from "./linux-commands.ts";
 import { mapCommand } from "./map.ts";
 import { endQuietlyOnClosedPipe, printError, UsageError } from "./output.ts";
 import { progCommand } from "./prog.ts";
@@ -28,6 +30,7 @@ function buildProgram(): Command {
     asmCommand(),
     disasmCommand(),
     filterCommand(),
+    featureCommand(),
   ])
     program.addCommand(command);
   forEachCommand(program, (command) =>
@@ -48,7 +51,8 @@ function forEachCommand(command: Command, visit: (command: Command) => void): vo
 export async function run(args: readonly string[]): Promise<number> {
   endQuietlyOnClosedPipe();
   try {
-    await buildProgram().parseAsync(args, { from: "user" });
+    if (isLinuxCommand(args)) await linuxCommand(args);
+    else await buildProgram().parseAsync(args, { from: "user" });
     return OK;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? OK : USAGE;

@@ -87,7 +87,7 @@ export class LinuxBackend implements Backend {
       max_entries: 1,
     });
     if (fd < 0)
-      throw new UnsupportedError(`bpf(2) for this user (${uapi.errnoName(-fd)})`, explainErrno(-fd));
+      throw new UnsupportedError(`bpf(2) for this process (${uapi.errnoName(-fd)})`, explainErrno(-fd));
     backend.close(fd);
     return backend;
   }

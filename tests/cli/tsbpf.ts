@@ -12,7 +12,8 @@ const dir = mkdtempSync(join(tmpdir(), "tsbpf-bundle-"));
 afterAll(() => rmSync(dir, { recursive: true }));
 copyFileSync(join(root, "package.json"), join(dir, "package.json"));
 await build({ cwd: root, outDir: join(dir, "dist"), logLevel: "silent" });
-const MAIN = join(dir, "dist/cli.mjs");
+/** The command line as one file, in a folder without node_modules. */
+export const BUNDLE: string = join(dir, "dist/cli.mjs");
 
 export interface Finished {
   readonly status: number | null;
@@ -31,7 +32,7 @@ export interface Options {
 
 export function tsbpf(args: readonly string[], options: Options = {}): Promise<Finished> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MAIN, ...args], {
+    const child = spawn(process.execPath, [BUNDLE, ...args], {
       stdio: "pipe",
       cwd: options.cwd,
       env: { ...process.env, NO_COLOR: "1" },

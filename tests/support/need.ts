@@ -51,6 +51,7 @@ const needs = {
     present: () => runs("unshare", "-n", "-m", "true"),
     hint: "run as root, with util-linux",
   },
+  setpriv: { present: () => runs("setpriv", "--version"), hint: "apt-get install util-linux" },
   iproute2: { present: () => runs("ip", "-V"), hint: "apt-get install iproute2" },
   shared: {
     present: () => existsSync(`${SHARED}/conformance`),
