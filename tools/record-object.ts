@@ -151,8 +151,8 @@ function firstUnmatched(log: string, messages: readonly string[]): string | unde
     let end = -1;
     if (message.includes("{{")) {
       const parts = message.split(/\{\{(.*?)\}\}/s);
-      const escape = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-      const source = parts.map((part, i) => (i % 2 ? part : escape(part))).join("");
+      const quote = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+      const source = parts.map((part, i) => (i % 2 ? part : quote(part))).join("");
       const match = new RegExp(source).exec(log.slice(at));
       if (match) end = at + match.index + match[0].length;
     } else {
