@@ -7,6 +7,7 @@ import type { Btf } from "../btf/index.ts";
 import { InternalError } from "../diag/index.ts";
 import { useSingleValues } from "./bounds.ts";
 import type { LineInfo, VerifierInput, VerifierOptions } from "./input.ts";
+import type { MapDescription } from "./map-description.ts";
 import type { Profile } from "./profile.ts";
 import type { RegState } from "./reg.ts";
 import { type FuncState, type HistoryEntry, VerifierState } from "./state.ts";
@@ -81,6 +82,9 @@ export interface InsnAux {
   /** LD_IMM64: what the verifier found behind it. */
   mapIndex: number;
   mapOffset: number;
+  /** Tail calls: the map on the paths so far, and whether they differ. */
+  tailCallMap: MapDescription | null;
+  tailCallMapsDiffer: boolean;
   btfVarType: number;
   btfVarId: number;
   btfVarBtf: Btf | null;
@@ -220,6 +224,9 @@ export class Env {
   readonly mulTracksSigned: boolean;
   readonly tnumMulPrecise: boolean;
   readonly forksMasks: boolean;
+  /** speculation-nospec, fill-assigns-scalar-id. */
+  readonly barriers: boolean;
+  readonly fillAssignsIds: boolean;
   readonly tracksByteSwaps: boolean;
   readonly linkedDeltas: boolean;
 
@@ -273,6 +280,8 @@ export class Env {
     this.mulTracksSigned = rules.has("signed-products");
     this.tnumMulPrecise = rules.has("tnum-product-unions");
     this.forksMasks = rules.has("masks-fork");
+    this.barriers = rules.has("speculation-nospec");
+    this.fillAssignsIds = rules.has("fill-assigns-scalar-id");
     this.tracksByteSwaps = rules.has("byte-swaps-tracked");
     this.linkedDeltas = rules.has("linked-deltas");
     useSingleValues(rules.has("single-values-known"));

@@ -239,7 +239,7 @@ const RECOVERABLE: ReadonlySet<number> = new Set([EPERM, EACCES, EINVAL]);
 function step(env: Env): number {
   const i = env.insnIdx;
   const aux = env.aux[i]!;
-  const barriers = env.profile.rules.has("speculation-nospec");
+  const { barriers } = env;
   if (barriers && env.state.speculative && aux.nospec) return PATH_ENDS;
   env.stackLiveness?.begin(env, i);
   let result: number;

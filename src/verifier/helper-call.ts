@@ -108,6 +108,9 @@ function recordMap(env: Env, meta: CallMeta, func: number): void {
     env.reject(EACCES, "write into map forbidden");
   if (func !== U.BPF_FUNC_tail_call) return;
   if (map.type !== U.BPF_MAP_TYPE_PROG_ARRAY) env.reject(EINVAL, "kernel subsystem misconfigured verifier");
+  const aux = env.aux[env.insnIdx]!;
+  if (aux.tailCallMap === null) aux.tailCallMap = map;
+  else if (aux.tailCallMap !== map) aux.tailCallMapsDiffer = true;
   const key = env.reg(3);
   if (key.type === SCALAR_VALUE && isConst(key) && toNumberU64(key.valueLo, key.valueHi) < map.maxEntries)
     markChainPrecision(env, 3);

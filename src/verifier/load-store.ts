@@ -14,6 +14,7 @@ import {
   EACCES,
   EINVAL,
 } from "../uapi/index.ts";
+import { brokenInvariant } from "./bounds.ts";
 import type { Env } from "./env.ts";
 import { checkMemAccess, isPointerValue, sizeBytes } from "./mem-access.ts";
 import { checkDstReg, checkSrcReg } from "./reg-arg.ts";
@@ -89,7 +90,8 @@ function load(
   const srcType = env.reg(src).type;
   checkMemAccess(env, i, src, env.slots.off[i]!, sizeBytes(env.slots.op[i]!), false, dst, strictOnce, signed);
   saveAuxPtrType(env, srcType, allowTrustMismatch);
-  boundsSanityCheck(env, env.frame.own(dst), context);
+  // Owning the register would undo its sharing with the stack slot it came from.
+  if (brokenInvariant(env.reg(dst)) !== null) boundsSanityCheck(env, env.frame.own(dst), context);
 }
 
 function store(env: Env, i: number, strictOnce: boolean): void {

@@ -58,7 +58,7 @@ function checkStackWriteFixedOff(
     }
     if (sanitize) {
       const aux = env.aux[insnIdx]!;
-      if (env.profile.rules.has("speculation-nospec")) aux.nospecResult = true;
+      if (env.barriers) aux.nospecResult = true;
       else aux.sanitizeStackSpill = true;
     }
   }
@@ -199,7 +199,7 @@ function checkStackReadFixedOff(env: Env, from: FuncState, off: number, size: nu
   let reg = slot.spilled;
   let spillSize = 1;
   for (let i = BPF_REG_SIZE - 1; i > 0 && slot.typeAt(i - 1) === STACK_SPILL; i--) spillSize++;
-  const assignIds = env.bpfCapable && env.profile.rules.has("fill-assigns-scalar-id");
+  const assignIds = env.bpfCapable && env.fillAssignsIds;
 
   if (size !== BPF_REG_SIZE || spillSize !== BPF_REG_SIZE) {
     if (reg.type !== SCALAR_VALUE) {

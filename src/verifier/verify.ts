@@ -33,6 +33,8 @@ function newAux(): InsnAux {
     liveRegs: 0,
     mapIndex: -1,
     mapOffset: 0,
+    tailCallMap: null,
+    tailCallMapsDiffer: false,
     btfVarType: 0,
     btfVarId: 0,
     btfVarBtf: null,
@@ -96,6 +98,13 @@ function check(env: Env): void {
   exploreAll(env);
   shrinkFastcallStacks(env);
   checkMaxStackDepth(env);
+  checkTailCallMaps(env);
+}
+
+/** Without Spectre mitigations to care for, a tail call may find its map at run time; else it must be known. do_misc_fixups(). */
+function checkTailCallMaps(env: Env): void {
+  if (env.bypassSpecV1) return;
+  for (const aux of env.aux) if (aux.tailCallMapsDiffer) env.reject(U.EINVAL, "tail_call abusing map_ptr");
 }
 
 function result(env: Env, errno: number, insn: number, start: number): VerifierResult {
