@@ -2,6 +2,7 @@
 const benches: Readonly<Record<string, () => Promise<{ run(args: readonly string[]): Promise<void> }>>> = {
   interp: () => import("./interp.ts"),
   jit: () => import("./jit.ts"),
+  loader: () => import("./loader.ts"),
   maps: () => import("./maps.ts"),
   rings: () => import("./rings.ts"),
 };

@@ -169,7 +169,7 @@ function* parse(text: string): Generator<RecordedObject, void, undefined> {
   if (object !== undefined) yield object;
 }
 
-/** Nanoseconds of CPU time of open and load by object; the median of `rounds`. */
+/** CPU time in ns of open and load by object, the median of `rounds`; objects that libbpf refuses are left out. */
 export function timeObjects(btf: string, paths: readonly string[], rounds: number): Map<string, number> {
   const text = execFileSync(recorder(), ["--btf", btf, "--time", `${rounds}`, ...paths], {
     maxBuffer: 1 << 28,
@@ -178,7 +178,8 @@ export function timeObjects(btf: string, paths: readonly string[], rounds: numbe
   const all = new Map<string, number[]>();
   for (const line of text.split("\n")) {
     if (line === "") continue;
-    const { object, ns } = JSON.parse(line) as { object: string; ns: number };
+    const { object, err, ns } = JSON.parse(line) as { object: string; err: number; ns: number };
+    if (err !== 0) continue;
     const list = all.get(object);
     if (list === undefined) all.set(object, [ns]);
     else list.push(ns);
