@@ -22,8 +22,10 @@ import {
 import { type Btf, btfRawText, formatValue, parseBtf, parseBtfExt, parseValue } from "../src/btf/index.ts";
 import { TsbpfError } from "../src/diag/index.ts";
 import { parseElf } from "../src/elf/index.ts";
-import { BpfObject } from "../src/loader/index.ts";
+import { BpfObject, generateSkeleton, Skeleton } from "../src/loader/index.ts";
+import { RecordingBackend } from "../tests/support/recording-backend.ts";
 import { sampleBtf, sampleInsns, sampleObject } from "../tests/support/samples.ts";
+import { structOpsKernelBtf, structOpsObject } from "../tests/support/struct-ops-sample.ts";
 
 export type Subject = "elf" | "btf" | "insns";
 const SUBJECTS: readonly Subject[] = ["elf", "btf", "insns"];
@@ -117,7 +119,10 @@ function mutate(random: Random, seed: Uint8Array, other: Uint8Array): Uint8Array
   return bytes;
 }
 
-function readObject(bytes: Uint8Array, target: Btf): void {
+/** Larger ones would have the backend, which is none, make their memory. */
+const MAX_MAPS_SIZE = 1 << 20;
+
+function readObject(bytes: Uint8Array, target: Btf, structOpsTarget: Btf): void {
   const elf = parseElf(bytes);
   for (let i = 0; i < elf.symbolCount; i++) attempt(() => elf.symbol(i));
   for (const section of elf.sections)
@@ -131,6 +136,18 @@ function readObject(bytes: Uint8Array, target: Btf): void {
   for (const variable of object.globals.variables.values())
     if (variable.map.valueSize < 1 << 16) attempt(() => object.globals.get(variable.name));
   if (object.btf !== undefined) readTypes(object.btf);
+  attempt(() => generateSkeleton(bytes, { name: "fuzz" }));
+  for (const targetBtf of [target, structOpsTarget]) {
+    attempt(() => object.structOps({ targetBtf }));
+    for (const program of object.programList) attempt(() => object.link(program, { targetBtf }));
+    if (object.mapList.reduce((sum, map) => sum + map.valueSize, 0) > MAX_MAPS_SIZE) continue;
+    const skeleton = attempt(() => new Skeleton(bytes, { name: "fuzz" }));
+    if (skeleton === undefined) continue;
+    for (const members of Object.values(skeleton.structOps as Record<string, Record<string, unknown>>))
+      for (const name of Object.keys(members)) attempt(() => members[name]);
+    const options = { targetBtf, kconfig: "CONFIG_A=y\nCONFIG_HZ=250\n", ksym: () => 1n, kfunc: () => 7 };
+    attempt(() => skeleton.load(new RecordingBackend(2), options).attach());
+  }
 }
 
 function readTypes(btf: Btf): void {
@@ -178,10 +195,11 @@ interface Seeds {
   readonly btf: readonly Uint8Array[];
   readonly insns: readonly Uint8Array[];
   readonly target: Btf;
+  readonly structOpsTarget: Btf;
 }
 
 function collectSeeds(): Seeds {
-  const elf = [sampleObject()];
+  const elf = [sampleObject(), structOpsObject()];
   const firewall = fileURLToPath(new URL("../examples/firewall/firewall.bpf.o", import.meta.url));
   if (existsSync(firewall)) elf.push(new Uint8Array(readFileSync(firewall)));
   const sections = elf.flatMap((bytes) => {
@@ -197,11 +215,12 @@ function collectSeeds(): Seeds {
     btf: sections.filter((s) => s.name === ".BTF").map((s) => s.data),
     insns: [sampleInsns(), ...sections.filter((s) => s.code && s.data.length > 0).map((s) => s.data)],
     target: parseBtf(sampleBtf()),
+    structOpsTarget: parseBtf(structOpsKernelBtf()),
   };
 }
 
 function run(subject: Subject, input: Uint8Array, seeds: Seeds): void {
-  if (subject === "elf") readObject(input, seeds.target);
+  if (subject === "elf") readObject(input, seeds.target, seeds.structOpsTarget);
   else if (subject === "insns") readInsns(input);
   else {
     const btf = parseBtf(input);
