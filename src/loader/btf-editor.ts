@@ -2,6 +2,7 @@
 import {
   type BTF_FUNC_GLOBAL,
   type BTF_FUNC_STATIC,
+  BTF_KIND_ARRAY,
   BTF_KIND_DATASEC,
   BTF_KIND_FUNC,
   BTF_KIND_INT,
@@ -106,7 +107,26 @@ export function findInt32(btf: Btf): number {
  */
 export function appendDummyKsym(bytes: Uint8Array): { bytes: Uint8Array; id: number; nameOffset: number } {
   const btf = new Btf(bytes);
+  const nameOffset = btf.stringsSize;
+  const record = [nameOffset, (BTF_KIND_VAR << 24) >>> 0, findInt32(btf), BTF_VAR_GLOBAL_ALLOCATED];
   const name = new TextEncoder().encode("dummy_ksym\0");
+  return { bytes: appendRecord(btf, record, name), id: btf.typeCount, nameOffset };
+}
+
+/** BTF with one ARRAY more, the last type. */
+export function appendArray(
+  btf: Btf,
+  type: number,
+  indexType: number,
+  nelems: number,
+): { bytes: Uint8Array; id: number } {
+  const record = [0, (BTF_KIND_ARRAY << 24) >>> 0, 0, type, indexType, nelems];
+  return { bytes: appendRecord(btf, record, new Uint8Array(0)), id: btf.typeCount };
+}
+
+/** One type record and the strings that it brings, behind the others. */
+function appendRecord(btf: Btf, record: readonly number[], text: Uint8Array): Uint8Array {
+  const { bytes } = btf;
   const little = btf.littleEndian;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const headerSize = view.getUint32(4, little);
@@ -114,21 +134,19 @@ export function appendDummyKsym(bytes: Uint8Array): { bytes: Uint8Array; id: num
   const typesSize = view.getUint32(12, little);
   const types = bytes.subarray(headerSize + typesOffset, headerSize + typesOffset + typesSize);
   const strings = bytes.subarray(btf.stringsOffset, btf.stringsOffset + btf.stringsSize);
-  const out = new Uint8Array(headerSize + typesSize + 16 + strings.length + name.length);
-  const nameOffset = strings.length;
+  const size = typesSize + record.length * 4;
+  const out = new Uint8Array(headerSize + size + strings.length + text.length);
   out.set(bytes.subarray(0, headerSize));
   out.set(types, headerSize);
-  out.set(strings, headerSize + typesSize + 16);
-  out.set(name, headerSize + typesSize + 16 + strings.length);
+  out.set(strings, headerSize + size);
+  out.set(text, headerSize + size + strings.length);
   const edit = new DataView(out.buffer);
   edit.setUint32(8, 0, little);
-  edit.setUint32(12, typesSize + 16, little);
-  edit.setUint32(16, typesSize + 16, little);
-  edit.setUint32(20, strings.length + name.length, little);
-  const at = headerSize + typesSize;
-  edit.setUint32(at, nameOffset, little);
-  edit.setUint32(at + 4, (BTF_KIND_VAR << 24) >>> 0, little);
-  edit.setUint32(at + 8, findInt32(btf), little);
-  edit.setUint32(at + 12, BTF_VAR_GLOBAL_ALLOCATED, little);
-  return { bytes: out, id: btf.typeCount, nameOffset };
+  edit.setUint32(12, size, little);
+  edit.setUint32(16, size, little);
+  edit.setUint32(20, strings.length + text.length, little);
+  record.forEach((word, i) => {
+    edit.setUint32(headerSize + typesSize + i * 4, word, little);
+  });
+  return out;
 }

@@ -25,28 +25,33 @@ export interface GlobalStore {
 }
 
 export class Globals {
-  readonly #btf: Btf | undefined;
+  readonly #btfOf: () => Btf | undefined;
   readonly #maps: readonly MapSpec[];
   readonly #store: GlobalStore;
   #variables: Map<string, GlobalVariable> | undefined;
+  /** What `#variables` were read from. */
+  #seen: Btf | undefined;
 
-  constructor(btf: Btf | undefined, maps: readonly MapSpec[], store: GlobalStore) {
-    this.#btf = btf;
+  /** `btfOf`: the object's BTF, which changes when a section gets another size. */
+  constructor(btfOf: () => Btf | undefined, maps: readonly MapSpec[], store: GlobalStore) {
+    this.#btfOf = btfOf;
     this.#maps = maps;
     this.#store = store;
   }
 
   /** Every variable that BTF describes, by name; of statics with the same name, the first. */
   get variables(): ReadonlyMap<string, GlobalVariable> {
-    if (this.#variables !== undefined) return this.#variables;
+    const btf = this.#btfOf();
+    if (this.#variables !== undefined && this.#seen === btf) return this.#variables;
     const out = new Map<string, GlobalVariable>();
     this.#variables = out;
-    if (this.#btf === undefined) return out;
+    this.#seen = btf;
+    if (btf === undefined) return out;
     for (const map of this.#maps) {
-      const section = map.valueTypeId === 0 ? undefined : this.#btf.type(map.valueTypeId);
+      const section = map.valueTypeId === 0 ? undefined : btf.type(map.valueTypeId);
       if (section?.kind !== BTF_KIND_DATASEC) continue;
       for (const { type, offset, size } of section.vars) {
-        const variable = this.#btf.type(type);
+        const variable = btf.type(type);
         if (variable.kind === BTF_KIND_VAR && !out.has(variable.name))
           out.set(variable.name, { name: variable.name, map, typeId: variable.type, offset, size });
       }
@@ -56,13 +61,17 @@ export class Globals {
 
   get(name: string): BtfValue {
     const v = this.#find(name);
-    return formatValue(this.#btf!, v.typeId, this.#store.read(v.map).subarray(v.offset, v.offset + v.size));
+    return formatValue(
+      this.#btfOf()!,
+      v.typeId,
+      this.#store.read(v.map).subarray(v.offset, v.offset + v.size),
+    );
   }
 
   /** Constants (`.rodata`) take values before loading only. */
   set(name: string, value: BtfValue): void {
     const v = this.#find(name);
-    const bytes = parseValue(this.#btf!, v.typeId, value);
+    const bytes = parseValue(this.#btfOf()!, v.typeId, value);
     const whole = Uint8Array.from(this.#store.read(v.map));
     if (v.offset + bytes.length > whole.length)
       throw new LoadError(`variable '${name}' ends beyond section ${v.map.sectionName}`);
@@ -79,7 +88,9 @@ export class Globals {
 
   #find(name: string): GlobalVariable {
     const found = this.variables.get(name);
-    if (found === undefined) throw new LoadError(`no global variable '${name}'`);
+    // A section that was resized out of its types has no names any more.
+    if (found === undefined || found.map.valueTypeId === 0)
+      throw new LoadError(`no global variable '${name}'`);
     return found;
   }
 }

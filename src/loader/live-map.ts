@@ -96,6 +96,11 @@ export class LiveMap {
       yield [this.types.formatKey(key), this.types.formatValue(value)];
   }
 
+  /** Keeps the map in the backend's filesystem, whoever closes it. */
+  pin(path: string): void {
+    this.#check(`pin at ${path}`, this.#backend.objPin(this.fd, path));
+  }
+
   #found(what: string, err: number): boolean {
     if (err === -ENOENT) return false;
     this.#check(what, err);

@@ -119,8 +119,9 @@ class Loader {
   #map(spec: MapSpec, kconfig: Uint8Array | undefined, structOps: StructOpsMap | undefined): number {
     const reused = this.#options.reuseMaps?.[spec.name];
     if (reused !== undefined) return this.#reuse(spec, reused);
-    const path = `${this.#options.pinRoot ?? "/sys/fs/bpf"}/${spec.name}`;
-    if (spec.pinByName) {
+    const byName = spec.pinByName ? `${this.#options.pinRoot ?? "/sys/fs/bpf"}/${spec.name}` : undefined;
+    const path = spec.pinPath ?? byName;
+    if (path !== undefined) {
       const fd = this.#backend.objGet(path);
       if (fd >= 0) {
         this.#fds.push(fd);
@@ -141,7 +142,7 @@ class Loader {
       if (spec.origin === "rodata" || spec.origin === "kconfig")
         this.#check(spec, "freeze", this.#backend.mapFreeze(fd));
     }
-    if (spec.pinByName) this.#check(spec, `pin at ${path}`, this.#backend.objPin(fd, path));
+    if (path !== undefined) this.#check(spec, `pin at ${path}`, this.#backend.objPin(fd, path));
     return fd;
   }
 

@@ -43,6 +43,12 @@ export class LiveProgram {
     return attachProgram(this.#backend, this.spec, this.fd, options);
   }
 
+  /** Keeps the program in the backend's filesystem, whoever closes it. */
+  pin(path: string): void {
+    const err = this.#backend.objPin(this.fd, path);
+    if (err < 0) throw new BackendError(`program '${this.name}', pin at ${path}`, errnoName(-err), -err);
+  }
+
   info(): ProgInfo {
     const info = this.#backend.progInfo(this.fd);
     if (typeof info === "number")
@@ -87,7 +93,7 @@ export class LoadedObject {
     this.#programBySpec = new Map(parts.programs.map((program) => [program.spec, program]));
     const data = [...live.keys()].filter(isData);
     const key = new Uint8Array(4);
-    this.globals = new Globals(object.btf, data, {
+    this.globals = new Globals(() => object.btf, data, {
       read: (spec) => live.get(spec)!.lookupRaw(key)!,
       write: (spec, value) => live.get(spec)!.updateRaw(key, value),
     });

@@ -70,6 +70,7 @@ function newMap(
     valueTypeId: 0,
     innerMap: undefined,
     pinByName: false,
+    pinPath: undefined,
     autocreate: true,
     initialValue: undefined,
     initialSlots: new Map(),

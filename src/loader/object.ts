@@ -16,7 +16,7 @@ import {
 } from "../btf/index.ts";
 import { LoadError } from "../diag/index.ts";
 import { type ElfFile, parseElf } from "../elf/index.ts";
-import { BPF_PROG_TYPE_STRUCT_OPS } from "../uapi/index.ts";
+import { BPF_PROG_TYPE_STRUCT_OPS, EINVAL } from "../uapi/index.ts";
 import { type AttachTarget, resolveAttachTarget } from "./attach-target.ts";
 import { fixupBtf } from "./btf-fixup.ts";
 import { type FunctionCoreRelocation, type RelocatedCode, relocateCore } from "./core-relocate.ts";
@@ -30,6 +30,7 @@ import { byName, type LoadedObject } from "./loaded-object.ts";
 import { btfMaps, dataMap, isData, kconfigMap, legacyMaps, structOpsMaps } from "./maps.ts";
 import type { LinkOptions, OpenedObject } from "./opened.ts";
 import { collectRelocations, FunctionIndex } from "./relocs.ts";
+import { resizeSection } from "./resize.ts";
 import { collectSections, INSN_SIZE, type Sections } from "./sections.ts";
 import type { ExternSpec, FunctionSpec, MapSpec, ProgramSpec } from "./spec.ts";
 import { planStructOps, type StructOpsPlan } from "./struct-ops.ts";
@@ -47,6 +48,9 @@ interface Target {
   readonly code: Map<FunctionSpec, RelocatedCode>;
 }
 
+/** What the kernel takes at most: KMALLOC_MAX_SIZE and more fit. */
+const MAX_VALUE_SIZE = 1 << 30;
+
 const NO_MODULES: readonly Btf[] = [];
 
 export class BpfObject implements OpenedObject {
@@ -54,8 +58,6 @@ export class BpfObject implements OpenedObject {
   readonly license: string;
   /** Section `version`, 0 without one. */
   readonly version: number;
-  /** As the kernel gets it: sections sized, variables placed, externs made plain. */
-  readonly btf: Btf | undefined;
   readonly btfExt: BtfExt | undefined;
   /** Entry programs by name; the first one where a name repeats. */
   readonly programs: Readonly<Record<string, ProgramSpec>>;
@@ -72,7 +74,8 @@ export class BpfObject implements OpenedObject {
   readonly globals: Globals;
   readonly #elf: ElfFile;
   readonly #index: FunctionIndex<FunctionSpec>;
-  readonly #targets = new WeakMap<Btf, Target>();
+  #targets = new WeakMap<Btf, Target>();
+  #btf: Btf | undefined;
   #core: Map<FunctionSpec, FunctionCoreRelocation[]> | undefined;
 
   private constructor(elf: ElfFile, sections: Sections, name: string) {
@@ -84,7 +87,7 @@ export class BpfObject implements OpenedObject {
     const { editor, externs } = collectExterns(elf, sections.btf);
     if (editor !== undefined) fixupBtf(editor, elf, sections.subprograms);
     const btf = editor?.finish();
-    this.btf = btf;
+    this.#btf = btf;
     this.btfExt =
       btf !== undefined && sections.btfExt !== undefined ? parseBtfExt(sections.btfExt, btf) : undefined;
     this.externs = externs;
@@ -94,7 +97,7 @@ export class BpfObject implements OpenedObject {
     collectRelocations({ elf, sections, maps: this.mapList, externs, btf });
     this.programs = byName(this.programList);
     this.maps = byName(this.mapList);
-    this.globals = new Globals(btf, this.mapList.filter(isData), {
+    this.globals = new Globals(() => this.#btf, this.mapList.filter(isData), {
       read: (map) => map.initialValue ?? new Uint8Array(map.valueSize),
       write: (map, value) => {
         map.initialValue = value;
@@ -108,6 +111,35 @@ export class BpfObject implements OpenedObject {
     const elf = parseElf(bytes);
     if (elf.symtab === undefined) throw new LoadError("no symbol table: is the object stripped?");
     return new BpfObject(elf, collectSections(elf), options.name ?? "object");
+  }
+
+  /** As the kernel gets it: sections sized, variables placed, externs made plain. */
+  get btf(): Btf | undefined {
+    return this.#btf;
+  }
+
+  /**
+   * Another value size for a map, before loading. A section of variables keeps what it holds, and its last variable,
+   * an array, takes the difference; where that is no array of a fitting element, the map goes without BTF, and its
+   * variables without names.
+   */
+  setValueSize(map: string | MapSpec, size: number): void {
+    const spec = typeof map === "string" ? this.maps[map] : map;
+    if (spec === undefined) throw new LoadError(`no map '${map}' in ${this.name}`);
+    if (!Number.isInteger(size) || size <= 0 || size > MAX_VALUE_SIZE)
+      throw new LoadError(`map '${spec.name}': value size ${size}`, EINVAL);
+    if (isData(spec)) {
+      const value = new Uint8Array(size);
+      value.set((spec.initialValue ?? new Uint8Array(0)).subarray(0, size));
+      if (spec.initialValue !== undefined) spec.initialValue = value;
+      const btf = this.#btf && resizeSection(this.#btf, spec, size);
+      if (btf === undefined) spec.keyTypeId = spec.valueTypeId = 0;
+      else {
+        this.#btf = btf;
+        this.#targets = new WeakMap();
+      }
+    }
+    spec.valueSize = size;
   }
 
   /** The final instructions of one program; nothing is remembered. */

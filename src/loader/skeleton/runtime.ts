@@ -98,9 +98,11 @@ export class SkeletonProgram {
 /** A map: its spec before loading, its contents afterwards. `I` is what an update takes as a value. */
 export class SkeletonMap<K, V, I> {
   readonly spec: MapSpec;
+  readonly #object: BpfObject;
   #live: LiveMap | undefined;
 
-  constructor(spec: MapSpec) {
+  constructor(object: BpfObject, spec: MapSpec) {
+    this.#object = object;
     this.spec = spec;
   }
 
@@ -119,6 +121,13 @@ export class SkeletonMap<K, V, I> {
   /** Before loading. */
   set maxEntries(value: number) {
     this.spec.maxEntries = value;
+  }
+  get valueSize(): number {
+    return this.spec.valueSize;
+  }
+  /** Before loading. A section of variables grows or shrinks by its last one, an array. */
+  set valueSize(value: number) {
+    this.#object.setValueSize(this.spec, value);
   }
   get live(): LiveMap {
     if (this.#live === undefined) throw new LoadError(`map '${this.name}' is not created`);
@@ -204,7 +213,7 @@ export class Skeleton<T extends SkeletonShape> implements Disposable {
     const object = BpfObject.open(bytes, options);
     this.object = object;
     this.#programs = object.programList.map((spec) => new SkeletonProgram(spec));
-    this.#maps = object.mapList.map((spec) => new SkeletonMap(spec));
+    this.#maps = object.mapList.map((spec) => new SkeletonMap(object, spec));
     this.programs = record(this.#programs, (p) => p.name) as never;
     this.maps = record(this.#maps, (m) => identifier(m.name)) as never;
     const globals: Record<string, object> = Object.create(null);
@@ -274,7 +283,7 @@ export class Skeleton<T extends SkeletonShape> implements Disposable {
   /** One data section's variables as properties. */
   #section(spec: MapSpec): object {
     const key = new Uint8Array(4);
-    const globals = new Globals(this.object.btf, [spec], {
+    const globals = new Globals(() => this.object.btf, [spec], {
       read: (map) => {
         const live = this.#loaded?.liveMap(map);
         if (live !== undefined) return live.lookupRaw(key)!;
