@@ -8,7 +8,17 @@ import {
   parseValue,
 } from "../btf/index.ts";
 import { LoadError } from "../diag/index.ts";
+import { BPF_MAP_TYPE_ARENA } from "../uapi/index.ts";
 import type { MapSpec } from "./spec.ts";
+
+/** The ELF section of `__arena` variables, whose map has no value type. */
+const ARENA_SECTION = ".addr_space.1";
+
+/** The DATASEC that says which variables a map holds; 0: none. */
+export function sectionType(btf: Btf, map: MapSpec): number {
+  if (map.type === BPF_MAP_TYPE_ARENA) return btf.findByName(ARENA_SECTION, BTF_KIND_DATASEC) ?? 0;
+  return map.valueTypeId;
+}
 
 export interface GlobalVariable {
   readonly name: string;
@@ -48,7 +58,8 @@ export class Globals {
     this.#seen = btf;
     if (btf === undefined) return out;
     for (const map of this.#maps) {
-      const section = map.valueTypeId === 0 ? undefined : btf.type(map.valueTypeId);
+      const id = sectionType(btf, map);
+      const section = id === 0 ? undefined : btf.type(id);
       if (section?.kind !== BTF_KIND_DATASEC) continue;
       for (const { type, offset, size } of section.vars) {
         const variable = btf.type(type);
@@ -89,7 +100,7 @@ export class Globals {
   #find(name: string): GlobalVariable {
     const found = this.variables.get(name);
     // A section that was resized out of its types has no names any more.
-    if (found === undefined || found.map.valueTypeId === 0)
+    if (found === undefined || sectionType(this.#btfOf()!, found.map) === 0)
       throw new LoadError(`no global variable '${name}'`);
     return found;
   }

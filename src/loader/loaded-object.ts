@@ -1,7 +1,7 @@
 /** What `load` gives: programs, maps and globals of an object on a backend. */
 import type { Backend, ProgInfo, TestRunAttr, TestRunResult } from "../backend/index.ts";
 import { BTF_KIND_STRUCT, BTF_KIND_TYPEDEF } from "../btf/index.ts";
-import { BackendError, LoadError } from "../diag/index.ts";
+import { BackendError, LoadError, UnsupportedError } from "../diag/index.ts";
 import { BPF_F_LINK, EBUSY, errnoName } from "../uapi/index.ts";
 import { type AttachOptions, attachProgram, attachStructOps } from "./attach.ts";
 import { attachSpec } from "./attach-spec.ts";
@@ -9,7 +9,7 @@ import type { BpfLink } from "./bpf-link.ts";
 import { Globals } from "./globals.ts";
 import type { LinkedProgram } from "./link.ts";
 import type { LiveMap } from "./live-map.ts";
-import { isData } from "./maps.ts";
+import { holdsVariables, isData } from "./maps.ts";
 import type { OpenedObject } from "./opened.ts";
 import { PerfBuffer, type RecordType, RingBuffer } from "./rings.ts";
 import type { MapSpec, ProgramSpec } from "./spec.ts";
@@ -91,12 +91,32 @@ export class LoadedObject {
     const live = new Map<MapSpec, LiveMap>(parts.maps.map((map) => [map.spec, map]));
     this.#mapBySpec = live;
     this.#programBySpec = new Map(parts.programs.map((program) => [program.spec, program]));
-    const data = [...live.keys()].filter(isData);
-    const key = new Uint8Array(4);
+    const data = [...live.keys()].filter((map) => holdsVariables(map, object.arenaData));
     this.globals = new Globals(() => object.btf, data, {
-      read: (spec) => live.get(spec)!.lookupRaw(key)!,
-      write: (spec, value) => live.get(spec)!.updateRaw(key, value),
+      read: (spec) => this.contents(spec),
+      write: (spec, value) => this.setContents(spec, value),
     });
+  }
+
+  /** The bytes of a section's variables, or of the arena's. */
+  contents(spec: MapSpec): Uint8Array {
+    const live = this.#mapBySpec.get(spec);
+    if (live === undefined) throw new LoadError(`map '${spec.name}' is not created`);
+    if (isData(spec)) return live.lookupRaw(new Uint8Array(4))!;
+    return Uint8Array.from(this.#arena(live));
+  }
+
+  setContents(spec: MapSpec, value: Uint8Array): void {
+    const live = this.#mapBySpec.get(spec);
+    if (live === undefined) throw new LoadError(`map '${spec.name}' is not created`);
+    if (isData(spec)) live.updateRaw(new Uint8Array(4), value);
+    else this.#arena(live).set(value);
+  }
+
+  #arena(map: LiveMap): Uint8Array {
+    const memory = this.backend.mapMemory?.(map.fd, this.object.arenaData!.length);
+    if (memory instanceof Uint8Array) return memory;
+    throw new UnsupportedError(`reaching the memory of arena '${map.name}' on ${this.backend.name}`);
   }
 
   /** The map that was created for a spec; undefined: it was not to be. */

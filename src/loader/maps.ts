@@ -20,6 +20,7 @@ import {
   BPF_F_LINK,
   BPF_F_MMAPABLE,
   BPF_F_RDONLY_PROG,
+  BPF_MAP_TYPE_ARENA,
   BPF_MAP_TYPE_ARRAY,
   BPF_MAP_TYPE_ARRAY_OF_MAPS,
   BPF_MAP_TYPE_HASH_OF_MAPS,
@@ -43,6 +44,11 @@ export function isMapInMap(type: number): boolean {
 /** A section of global variables. */
 export function isData(map: MapSpec): boolean {
   return map.origin === "data" || map.origin === "rodata" || map.origin === "bss" || map.origin === "kconfig";
+}
+
+/** Holds global variables: a section's map, or the arena of an object that has `__arena` variables. */
+export function holdsVariables(map: MapSpec, arenaData: Uint8Array | undefined): boolean {
+  return isData(map) || (map.type === BPF_MAP_TYPE_ARENA && arenaData !== undefined);
 }
 
 function newMap(

@@ -27,7 +27,7 @@ import { KernelTypes } from "./kernel-types.ts";
 import { type ExternValue, type LinkContext, type LinkedProgram, linkProgram } from "./link.ts";
 import { type LoadOptions, loadObject } from "./load.ts";
 import { byName, type LoadedObject } from "./loaded-object.ts";
-import { btfMaps, dataMap, isData, kconfigMap, legacyMaps, structOpsMaps } from "./maps.ts";
+import { btfMaps, dataMap, holdsVariables, isData, kconfigMap, legacyMaps, structOpsMaps } from "./maps.ts";
 import type { LinkOptions, OpenedObject } from "./opened.ts";
 import { collectRelocations, FunctionIndex } from "./relocs.ts";
 import { resizeSection } from "./resize.ts";
@@ -83,7 +83,7 @@ export class BpfObject implements OpenedObject {
     this.name = name;
     this.license = sections.license;
     this.version = sections.version;
-    this.arenaData = sections.arena?.data;
+    this.arenaData = sections.arena && Uint8Array.from(sections.arena.data);
     const { editor, externs } = collectExterns(elf, sections.btf);
     if (editor !== undefined) fixupBtf(editor, elf, sections.subprograms);
     const btf = editor?.finish();
@@ -97,11 +97,10 @@ export class BpfObject implements OpenedObject {
     collectRelocations({ elf, sections, maps: this.mapList, externs, btf });
     this.programs = byName(this.programList);
     this.maps = byName(this.mapList);
-    this.globals = new Globals(() => this.#btf, this.mapList.filter(isData), {
-      read: (map) => map.initialValue ?? new Uint8Array(map.valueSize),
-      write: (map, value) => {
-        map.initialValue = value;
-      },
+    const variables = this.mapList.filter((map) => holdsVariables(map, this.arenaData));
+    this.globals = new Globals(() => this.#btf, variables, {
+      read: (map) => this.#contents(map),
+      write: (map, value) => this.setContents(map, value),
     });
     this.#index = new FunctionIndex<FunctionSpec>([...sections.programs, ...sections.subprograms]);
   }
@@ -140,6 +139,21 @@ export class BpfObject implements OpenedObject {
       }
     }
     spec.valueSize = size;
+  }
+
+  #contents(map: MapSpec): Uint8Array {
+    if (!isData(map)) return this.arenaData!;
+    return map.initialValue ?? new Uint8Array(map.valueSize);
+  }
+
+  /** What the variables of a section, or of the arena, start as. */
+  contents(map: MapSpec): Uint8Array {
+    return Uint8Array.from(this.#contents(map));
+  }
+
+  setContents(map: MapSpec, value: Uint8Array): void {
+    if (isData(map)) map.initialValue = value;
+    else this.arenaData?.set(value);
   }
 
   /** The final instructions of one program; nothing is remembered. */

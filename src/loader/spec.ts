@@ -34,7 +34,7 @@ export interface MapSpec {
   /** LIBBPF_PIN_BY_NAME: taken from and kept in the backend's filesystem under its name. */
   pinByName: boolean;
   /** Where it is taken from and kept, whatever its name; overrides `pinByName`. */
-  pinPath: string | undefined;
+  pinPath?: string | undefined;
   /** false: programs that use the map do not load, as in libbpf (a poisoned instruction). */
   autocreate: boolean;
   /** Data sections: what the map's only value starts as; undefined: zeros. */

@@ -6,6 +6,7 @@ import { BpfObject, fromBase64, Skeleton } from "../../src/loader/index.ts";
 import { toBase64 } from "../../src/loader/skeleton/runtime.ts";
 import { compileC } from "../support/compile.ts";
 import { want } from "../support/need.ts";
+import { RecordingBackend } from "../support/recording-backend.ts";
 
 const SOURCE = `
 const volatile __u32 length = 1;
@@ -109,5 +110,36 @@ describe("objects in text", () => {
     map.valueSize = 8;
     const globals = skeleton.globals as Record<string, { array: unknown }>;
     expect(globals["data_numbers"]!.array).toEqual([0, 0]);
+  });
+});
+
+const ARENA = `
+#define __arena __attribute__((address_space(1)))
+struct { __uint(type, 33); __uint(map_flags, 1024); __uint(max_entries, 2); } arena SEC(".maps");
+int __arena count SEC(".addr_space.1") = 5;
+__u64 __arena wide SEC(".addr_space.1");
+SEC("socket") int main_program(void *ctx) { asm volatile("r1 = %[arena] ll" :: [arena] "i"(&arena) : "r1"); return ++count + wide; }
+`;
+
+describe.skipIf(w.skip)(w.title("variables of an arena"), () => {
+  it("are set before loading, and read where the arena's memory is", () => {
+    const object = BpfObject.open(compileC(ARENA), { name: "arena" });
+    object.globals.set("wide", 7n);
+    expect([object.globals.get("count"), object.globals.get("wide")]).toEqual([5, 7n]);
+    using loaded = object.load(new RecordingBackend(1));
+    expect([loaded.globals.get("count"), loaded.globals.get("wide")]).toEqual([5, 7n]);
+    loaded.globals.set("count", 6);
+    expect(loaded.globals.get("count")).toBe(6);
+    const { arena } = new Skeleton(compileC(ARENA), { name: "arena" }).globals as Record<
+      string,
+      { count: number }
+    >;
+    expect(arena!.count).toBe(5);
+  });
+
+  it("want a backend that gives that memory", () => {
+    expect(() => BpfObject.open(compileC(ARENA)).load(new Kernel())).toThrow(
+      "arena map 'arena' with initial data",
+    );
   });
 });

@@ -29,8 +29,12 @@ export class RecordingBackend extends FakeBackend {
     this.updates.push({ fd, key: key?.slice() ?? new Uint8Array(0), value: value.slice() });
     return 0;
   }
-  mapMemory(_fd: number, size: number): Uint8Array {
-    return new Uint8Array(size);
+  readonly memory = new Map<number, Uint8Array>();
+
+  mapMemory(fd: number, size: number): Uint8Array {
+    let memory = this.memory.get(fd);
+    if (memory === undefined) this.memory.set(fd, (memory = new Uint8Array(size)));
+    return memory;
   }
   override mapFreeze(fd: number): number {
     this.frozen.push(fd);

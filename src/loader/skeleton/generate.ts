@@ -10,7 +10,8 @@ import {
 } from "../../btf/index.ts";
 import { LoadError } from "../../diag/index.ts";
 import * as uapi from "../../uapi/index.ts";
-import { isData } from "../maps.ts";
+import { sectionType } from "../globals.ts";
+import { holdsVariables, isData } from "../maps.ts";
 import { BpfObject } from "../object.ts";
 import type { MapSpec } from "../spec.ts";
 import { identifier, sectionIdentifier, toBase64 } from "./runtime.ts";
@@ -141,8 +142,10 @@ function unique(maps: readonly MapSpec[], nameOf: (map: MapSpec) => string): [st
 function globalSections(object: BpfObject): [string, MapSpec][] {
   const { btf } = object;
   if (btf === undefined) return [];
-  const maps = object.mapList.filter((m) => isData(m) && btf.kind(m.valueTypeId) === BTF_KIND_DATASEC);
-  return unique(maps, (m) => sectionIdentifier(m.sectionName));
+  const maps = object.mapList.filter(
+    (m) => holdsVariables(m, object.arenaData) && btf.kind(sectionType(btf, m)) === BTF_KIND_DATASEC,
+  );
+  return unique(maps, sectionIdentifier);
 }
 
 function structOpsMaps(object: BpfObject): [string, MapSpec][] {
@@ -168,7 +171,7 @@ function mapLine(types: TsTypes | undefined, name: string, map: MapSpec): string
 }
 
 function globalLines(btf: Btf, types: TsTypes, name: string, map: MapSpec): string {
-  const section = btf.type(map.valueTypeId);
+  const section = btf.type(sectionType(btf, map));
   if (section.kind !== BTF_KIND_DATASEC) return "";
   const seen = new Set<string>();
   const lines: string[] = [];

@@ -13,7 +13,7 @@ import type { LiveMap } from "../live-map.ts";
 import type { LoadOptions } from "../load.ts";
 import type { LiveProgram, LoadedObject } from "../loaded-object.ts";
 import type { MapInput } from "../map-types.ts";
-import { isData } from "../maps.ts";
+import { holdsVariables, isData } from "../maps.ts";
 import { BpfObject, type OpenOptions } from "../object.ts";
 import type { MapSpec, ProgramSpec } from "../spec.ts";
 
@@ -183,9 +183,9 @@ export function identifier(name: string): string {
   return name.replace(/[^A-Za-z0-9_]/g, "_");
 }
 
-/** `data` for a map of section `.data`; `rodata_str1_1`. */
-export function sectionIdentifier(sectionName: string): string {
-  return identifier(sectionName.replace(/^\./, ""));
+/** `data` for a map of section `.data`; `rodata_str1_1`; `arena`. */
+export function sectionIdentifier(map: MapSpec): string {
+  return isData(map) ? identifier(map.sectionName.replace(/^\./, "")) : "arena";
 }
 
 export class Skeleton<T extends SkeletonShape> implements Disposable {
@@ -218,7 +218,7 @@ export class Skeleton<T extends SkeletonShape> implements Disposable {
     this.maps = record(this.#maps, (m) => identifier(m.name)) as never;
     const globals: Record<string, object> = Object.create(null);
     for (const spec of object.mapList)
-      if (isData(spec)) globals[sectionIdentifier(spec.sectionName)] ??= this.#section(spec);
+      if (holdsVariables(spec, object.arenaData)) globals[sectionIdentifier(spec)] ??= this.#section(spec);
     this.globals = globals as never;
     const structOps: Record<string, object> = Object.create(null);
     for (const spec of object.mapList)
@@ -282,18 +282,9 @@ export class Skeleton<T extends SkeletonShape> implements Disposable {
 
   /** One data section's variables as properties. */
   #section(spec: MapSpec): object {
-    const key = new Uint8Array(4);
     const globals = new Globals(() => this.object.btf, [spec], {
-      read: (map) => {
-        const live = this.#loaded?.liveMap(map);
-        if (live !== undefined) return live.lookupRaw(key)!;
-        return map.initialValue ?? new Uint8Array(map.valueSize);
-      },
-      write: (map, value) => {
-        const loaded = this.#loaded;
-        if (loaded === undefined) map.initialValue = value;
-        else loaded.liveMap(map)?.updateRaw(key, value);
-      },
+      read: (map) => (this.#loaded ?? this.object).contents(map),
+      write: (map, value) => (this.#loaded ?? this.object).setContents(map, value),
     });
     const out = Object.create(null) as object;
     for (const name of globals.variables.keys())
