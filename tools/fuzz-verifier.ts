@@ -16,8 +16,8 @@ import { LinuxBackend } from "../src/linux/index.ts";
 import { programOf } from "./fuzz-verifier/builder.ts";
 import { useKfuncs } from "./fuzz-verifier/calls.ts";
 import {
+  compare,
   differ,
-  inOurs,
   isDangerous,
   type Judges,
   messageKey,
@@ -71,7 +71,7 @@ async function child(work: Work): Promise<void> {
     const shape = generate(seed);
     const program = programOf(shape);
     if (program === null || isDangerous(program)) continue;
-    const text = differ(program, judges);
+    const { kernel, ours, difference: text } = compare(program, judges);
     if (text !== null) {
       const deadline = Date.now() + REDUCTION_MS;
       let small = program;
@@ -86,15 +86,13 @@ async function child(work: Work): Promise<void> {
       }
       say({ kind: "different", seed, text: `${smallText}; ${small.insns.length} instructions` });
     } else {
-      const kernel = onKernel(program, judges);
-      const ours = inOurs(program, judges);
       say({
         kind: "done",
         seed,
         accepted: kernel.ok,
         message: kernel.message,
-        ours: kernel.message === ours.message ? "" : ours.message,
-        processedDiffers: kernel.processed !== ours.processed,
+        ours: kernel.message === ours!.message ? "" : ours!.message,
+        processedDiffers: kernel.processed !== ours!.processed,
       });
     }
     if (seed % 16 === 0) await new Promise((next) => setImmediate(next));

@@ -279,13 +279,21 @@ function adjustReg(env: Env, op: number, dst: number): void {
   let reg = frame.own(dst);
   let second = fromReg ? frame.regs[src]! : operand;
   if (second === reg) second = operand.assign(reg);
+  const fits32 = reg.umaxHi === 0;
   reg = scalarAlu(env, op, dst, reg, second);
 
-  linkDistance(env, op, reg, second, fromReg && src === dst);
+  linkDistance(env, op, reg, second, fits32, fromReg && src === dst);
 }
 
 /** R1 = R2; R1 += 8: what a later comparison says of one says something of the other. */
-function linkDistance(env: Env, op: number, reg: RegState, second: RegState, twice: boolean): void {
+function linkDistance(
+  env: Env,
+  op: number,
+  reg: RegState,
+  second: RegState,
+  fits32: boolean,
+  twice: boolean,
+): void {
   const opcode = op & 0xf0;
   const wide = (op & 7) === BPF_ALU64;
   const distance = second.valueLo;
@@ -293,7 +301,8 @@ function linkDistance(env: Env, op: number, reg: RegState, second: RegState, twi
     env.bpfCapable && reg.id !== 0 && (reg.id & BPF_ADD_CONST) === 0 && !twice && isRegConst(second, !wide);
   if (env.linkedDeltas) {
     links &&= opcode === BPF_ADD || (opcode === BPF_SUB && distance !== S32_MIN);
-    links &&= !wide || second.valueHi === distance >> 31;
+    // A 32-bit sum is one of the whole number only where that has 32 bits.
+    links &&= wide ? second.valueHi === distance >> 31 : fits32;
   } else links &&= opcode === BPF_ADD && wide && second.valueHi === 0 && distance >= 0;
   if (!links) {
     clearScalarId(reg);

@@ -86,6 +86,8 @@ export function returnGraphNode(env: Env, meta: KfuncMeta): void {
 }
 
 export function returnKernelContext(env: Env, meta: KfuncMeta): void {
+  if (!isStruct(meta.btf, meta.retBtfId))
+    env.reject(EINVAL, `kern ctx type id ${meta.retBtfId} is not a struct`);
   const r0 = markRegKnownZero(env.frame, 0);
   r0.type = PTR_TO_BTF_ID | PTR_TRUSTED;
   r0.btf = meta.btf;

@@ -2,7 +2,7 @@
 import { encode } from "../../src/asm/index.ts";
 import type { Backend } from "../../src/backend/index.ts";
 import type { Btf } from "../../src/btf/index.ts";
-import { BPF_PSEUDO_KFUNC_CALL } from "../../src/uapi/index.ts";
+import { BPF_PSEUDO_KFUNC_CALL, EFAULT } from "../../src/uapi/index.ts";
 import { verify } from "../../src/verifier/index.ts";
 import { findProfile } from "../../src/verifier/profiles.ts";
 import { programOf, type Shape } from "./builder.ts";
@@ -60,16 +60,29 @@ export function messageKey(message: string): string {
     .slice(0, 120);
 }
 
-export function differ(program: FuzzProgram, judges: Judges): string | null {
+export interface Comparison {
+  readonly kernel: Outcome;
+  /** Null: it threw. */
+  readonly ours: Outcome | null;
+  /** What differs, or null. */
+  readonly difference: string | null;
+}
+
+export function compare(program: FuzzProgram, judges: Judges): Comparison {
   const kernel = onKernel(program, judges);
-  let ours: Outcome;
   try {
-    ours = inOurs(program, judges);
+    const ours = inOurs(program, judges);
+    // A bug of the kernel's own (functions that no call reaches), after its verdict.
+    const kernelBug = kernel.errno === EFAULT && kernel.message.startsWith("verifier bug: No program");
+    const same = kernelBug || (kernel.ok === ours.ok && kernel.errno === ours.errno);
+    return { kernel, ours, difference: same ? null : `kernel ${text(kernel)}; ours ${text(ours)}` };
   } catch (e) {
-    return `kernel ${text(kernel)}; ours throws ${(e as Error).message}`;
+    return { kernel, ours: null, difference: `kernel ${text(kernel)}; ours throws ${(e as Error).message}` };
   }
-  if (kernel.ok === ours.ok && kernel.errno === ours.errno) return null;
-  return `kernel ${text(kernel)}; ours ${text(ours)}`;
+}
+
+export function differ(program: FuzzProgram, judges: Judges): string | null {
+  return compare(program, judges).difference;
 }
 
 function text(o: Outcome): string {

@@ -649,7 +649,8 @@ export class Generator {
     if (this.nesting > 1) return;
     const counter = this.saved();
     const before = this.regs.slice();
-    this.emit(asm.mov64Imm(counter, r.pick([0, 0, 1, 10])));
+    const first = r.pick([0, 0, 1, 10]);
+    this.emit(asm.mov64Imm(counter, first));
     this.set(counter, { kind: "mixed" });
     const start = this.items.length;
     this.nesting += 2;
@@ -661,15 +662,16 @@ export class Generator {
       this.items[back]!.target = start;
       this.here(leave);
     } else {
-      const step = r.pick([1, 1, 2, -1]);
-      this.emit(
-        r.chance(80) ? asm.alu64Imm(U.BPF_ADD, counter, step) : asm.alu32Imm(U.BPF_ADD, counter, step),
+      // Counting past the bound never ends: the kernel gives up after a million instructions, so that is rare.
+      const down = r.chance(20);
+      const wrong = r.chance(1);
+      this.emit((r.chance(80) ? asm.alu64Imm : asm.alu32Imm)(U.BPF_ADD, counter, down !== wrong ? -1 : 1));
+      const op = down
+        ? r.pick([U.BPF_JSGT, U.BPF_JNE])
+        : r.pick([U.BPF_JLT, U.BPF_JNE, U.BPF_JSLT, U.BPF_JLE]);
+      const back = this.emit(
+        asm.jmpImm(op, counter, down ? first - r.pick([2, 3, 5]) : first + r.pick([2, 3, 5, 8]), 0),
       );
-      const op =
-        step < 0
-          ? r.pick([U.BPF_JSGT, U.BPF_JNE, U.BPF_JGT])
-          : r.pick([U.BPF_JLT, U.BPF_JNE, U.BPF_JSLT, U.BPF_JLE]);
-      const back = this.emit(asm.jmpImm(op, counter, step < 0 ? 0 : r.pick([2, 5, 8, 16]), 0));
       this.items[back]!.target = start;
     }
     this.join(this.regs, before);

@@ -81,7 +81,7 @@ export function loadOnKernel(program: FuzzProgram, world: World, backend: Backen
     license: program.license,
     insns,
     log_level: level,
-    log_size: 1 << 22,
+    log_size: 1 << 25,
     ...(info.length === 0
       ? {}
       : {

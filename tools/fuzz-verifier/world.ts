@@ -141,7 +141,8 @@ export function makeWorld(backend: Backend | null): World {
       keySize: row.key,
       valueSize: row.value,
       maxEntries: row.entries,
-      flags: row.flags ?? 0,
+      // The kernel sets this flag of its own accord.
+      flags: (row.flags ?? 0) | (row.type === U.BPF_MAP_TYPE_DEVMAP ? U.BPF_F_RDONLY_PROG : 0),
       btf: valueTypeId === 0 ? null : btf,
       btfKeyTypeId: keyTypeId,
       btfValueTypeId: valueTypeId,
