@@ -5,6 +5,7 @@ const benches: Readonly<Record<string, () => Promise<{ run(args: readonly string
   loader: () => import("./loader.ts"),
   maps: () => import("./maps.ts"),
   rings: () => import("./rings.ts"),
+  verifier: () => import("./verifier.ts"),
 };
 
 const [name = "", ...args] = process.argv.slice(2);

@@ -1,6 +1,7 @@
 /** A generated program as data: what a kernel and our verifier are given, and what a regression file holds. */
 import { encode, type Insn } from "../../src/asm/index.ts";
 import type { Backend } from "../../src/backend/index.ts";
+import { ENOSPC } from "../../src/uapi/index.ts";
 import type { VerifierInput } from "../../src/verifier/index.ts";
 import type { World } from "./world.ts";
 
@@ -74,14 +75,13 @@ export function loadOnKernel(program: FuzzProgram, world: World, backend: Backen
   );
   const info = funcInfo(program, world);
   const records = new Uint32Array(info.flatMap((f) => [f.insn, f.typeId]));
-  const { fd, log } = backend.progLoad({
+  const attr = {
     prog_type: program.progType,
     expected_attach_type: program.attachType,
     prog_flags: program.flags,
     license: program.license,
     insns,
     log_level: level,
-    log_size: 1 << 25,
     ...(info.length === 0
       ? {}
       : {
@@ -89,7 +89,10 @@ export function loadOnKernel(program: FuzzProgram, world: World, backend: Backen
           func_info: new Uint8Array(records.buffer),
           func_info_rec_size: 8,
         }),
-  });
+  };
+  let { fd, log } = backend.progLoad({ ...attr, log_size: 1 << 18 });
+  // A log that does not fit is an error of its own.
+  if (fd === -ENOSPC) ({ fd, log } = backend.progLoad({ ...attr, log_size: 1 << 26 }));
   if (fd >= 0) backend.close(fd);
   return { errno: fd < 0 ? -fd : 0, log };
 }
