@@ -39,6 +39,8 @@ import type { BtfEnumerator, BtfMember, BtfParam, BtfType, BtfVarSecinfo } from 
 /** Longest chain of typedefs, modifiers and arrays that is followed (as libbpf). */
 const MAX_RESOLVE_DEPTH = 32;
 const HEADER_SIZE = 24;
+/** What compilers call the type that is as wide as a pointer. */
+const LONG_NAMES = ["long", "long int", "unsigned long", "long unsigned int", "unsigned long int"];
 
 const decoder = new TextDecoder();
 
@@ -69,6 +71,7 @@ export class Btf {
   /** Where each type's record starts, in words. */
   readonly #records: Uint32Array;
   #names: NameIndex | undefined;
+  #pointerSize: 4 | 8 | undefined;
 
   constructor(bytes: Uint8Array, options: BtfOptions = {}) {
     this.bytes = bytes;
@@ -183,6 +186,11 @@ export class Btf {
     if (id === 0) return 0;
     if (this.base !== undefined && id < this.startId) return this.base.sizeOrType(id);
     return this.#words[this.#record(id) + 2]!;
+  }
+
+  /** The element type of an ARRAY. */
+  arrayElement(id: number): number {
+    return this.#array(id).type;
   }
 
   nameOffset(id: number): number {
@@ -381,6 +389,19 @@ export class Btf {
     throw new BtfError("modifiers form a cycle", { typeId: id });
   }
 
+  /** Bytes of a pointer: those of `long`, 8 where there is none. */
+  get pointerSize(): 4 | 8 {
+    if (this.base !== undefined) return this.base.pointerSize;
+    if (this.#pointerSize === undefined) {
+      const sizes = LONG_NAMES.map((name) => this.findByName(name, BTF_KIND_INT)).filter(
+        (id) => id !== undefined,
+      );
+      const first = sizes.map((id) => this.sizeOrType(id)).find((size) => size === 4 || size === 8);
+      this.#pointerSize = first === 4 ? 4 : 8;
+    }
+    return this.#pointerSize;
+  }
+
   /** Size in bytes of a value of that type (sizeof). Throws BtfError where there is none (void, functions, cycles). */
   resolveSize(id: number): number {
     let at = id;
@@ -399,7 +420,7 @@ export class Btf {
           size = this.sizeOrType(at);
           break;
         case BTF_KIND_PTR:
-          size = 8;
+          size = this.pointerSize;
           break;
         case BTF_KIND_ARRAY: {
           const array = this.#array(at);
@@ -439,9 +460,9 @@ export class Btf {
       case BTF_KIND_ENUM:
       case BTF_KIND_ENUM64:
       case BTF_KIND_FLOAT:
-        return Math.min(8, type.size);
+        return Math.min(this.pointerSize, type.size);
       case BTF_KIND_PTR:
-        return 8;
+        return this.pointerSize;
       case BTF_KIND_ARRAY:
         return this.#align(type.type, depth + 1);
       case BTF_KIND_STRUCT:
