@@ -136,3 +136,53 @@ function memberText(btf: Btf, kind: string, type: BtfRawRow, row: Readonly<Recor
     cells.push(`(${BTF_KIND_NAMES[btf.kind(id)]} '${anon(btf.typeName(id))}')`);
   return cells.join(" ");
 }
+
+/**
+ * Every own type as `bpftool -j btf dump` prints them (or, `pretty`, `bpftool -p`), in pieces. Values of 64 bits are
+ * numbers in full, as they are there.
+ */
+export function* btfRawJson(
+  btf: Btf,
+  options: { readonly pretty?: boolean } = {},
+): Generator<string, void, undefined> {
+  const pretty = options.pretty ?? false;
+  yield pretty ? `{${line(1)}"types": [` : '{"types":[';
+  for (let id = btf.startId; id < btf.typeCount; id++)
+    yield (id === btf.startId ? "" : ",") + jsonText(jsonRow(btf, id), pretty, 2);
+  const end = btf.startId === btf.typeCount ? "]" : `${line(1)}]`;
+  yield pretty ? `${end}${line(0)}}\n` : "]}\n";
+}
+
+/** bpftool extends 32-bit constants of unsigned enums with their sign to 64 bits; so does this, to be the same. */
+function jsonRow(btf: Btf, id: number): BtfRawRow {
+  const row = btfRawRow(btf, id);
+  const values = row["values"];
+  if (row["kind"] !== "ENUM" || typeof values !== "object" || btf.kindFlag(id)) return row;
+  const extend = (value: Scalar): Scalar =>
+    typeof value === "number" && value > 0x7fffffff ? BigInt.asUintN(64, BigInt(value | 0)) : value;
+  return { ...row, values: values.map((item) => ({ name: item["name"]!, val: extend(item["val"]!) })) };
+}
+
+function line(depth: number): string {
+  return `\n${"    ".repeat(depth)}`;
+}
+
+type Json = BtfRawRow[string] | BtfRawRow;
+
+function jsonText(value: Json, pretty: boolean, depth: number): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (typeof value !== "object") return String(value);
+  if (isRows(value)) {
+    const items = value.map((item) => jsonText(item, pretty, depth + 1));
+    return `[${items.join(",")}${pretty && items.length > 0 ? line(depth) : ""}]`;
+  }
+  const cells = Object.entries(value).map(
+    ([key, cell]) =>
+      `${pretty ? line(depth + 1) : ""}"${key}":${pretty ? " " : ""}${jsonText(cell, pretty, depth + 1)}`,
+  );
+  return `{${cells.join(",")}${pretty ? line(depth) : ""}}`;
+}
+
+function isRows(value: object): value is readonly BtfRawRow[] {
+  return Array.isArray(value);
+}

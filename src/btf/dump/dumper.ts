@@ -72,6 +72,11 @@ export class BtfDumper {
     return this.#out.take();
   }
 
+  /** What a struct, union or enum is called in C: its name, numbered where others have it, too. */
+  tag(id: number): string {
+    return this.#declarations.names.tag(id);
+  }
+
   /** `container`: the struct, union or typedef being defined that needs this one; 0: it is itself to be defined. */
   #emit(id: number, container: number, depth: number): void {
     const btf = this.#btf;

@@ -35,8 +35,11 @@ const EPILOGUE = `#ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 #endif /* __VMLINUX_H__ */
 `;
 
-/** In pieces. Throws BtfError for types that C cannot have. */
-export function* dumpHeader(btf: Btf, options: DumpHeaderOptions = {}): Generator<string, void, undefined> {
+/** In pieces; returns the dumper, which knows the names. Throws BtfError for types that C cannot have. */
+export function* dumpHeader(
+  btf: Btf,
+  options: DumpHeaderOptions = {},
+): Generator<string, BtfDumper, undefined> {
   const dumper = new BtfDumper(btf);
   yield PROLOGUE;
   if (options.types !== undefined) for (const id of options.types) yield dumper.type(id);
@@ -47,6 +50,7 @@ export function* dumpHeader(btf: Btf, options: DumpHeaderOptions = {}): Generato
     yield* kernelFunctions(btf, dumper);
   }
   yield EPILOGUE;
+  return dumper;
 }
 
 /** Functions that the kernel's build has tagged `bpf_kfunc`. */
