@@ -78,7 +78,8 @@ interface Spec {
   readonly rootId: number;
   readonly kind: number;
   readonly accessors: Accessor[];
-  rawLength: number;
+  /** Every index on the way, those of anonymous members too. */
+  readonly raw: number[];
   bitOffset: number;
 }
 
@@ -102,6 +103,11 @@ function composite(btf: Btf, id: number): Composite {
 export interface CoreType {
   readonly btf: Btf;
   readonly id: number;
+}
+
+/** A place in the target: a type, and for fields the indices of members and elements from it on, the first one's 0. */
+export interface CoreTarget extends CoreType {
+  readonly path: readonly number[];
 }
 
 /** By local type: the candidates that fitted so far. */
@@ -142,26 +148,39 @@ export class CoreResolver {
    * function: a type that did not fit one of them is no candidate for the others.
    */
   resolve(relocation: CoreRelocation, chosen: CoreChoice = new Map()): CoreValue {
+    return this.#resolve(relocation, chosen).value;
+  }
+
+  /** Where in the target a record leads to; undefined: nowhere, or it asks for no type of the target. Throws likewise. */
+  locate(relocation: CoreRelocation, chosen: CoreChoice = new Map()): CoreTarget | undefined {
+    return this.#resolve(relocation, chosen).target;
+  }
+
+  #resolve(
+    relocation: CoreRelocation,
+    chosen: CoreChoice,
+  ): { readonly value: CoreValue; readonly target: CoreTarget | undefined } {
     const local = this.#local;
     if (relocation.kind > BPF_CORE_TYPE_MATCHES)
       throw new BtfError(`unknown CO-RE relocation kind ${relocation.kind}`, { typeId: relocation.typeId });
     const spec = parseSpec(local, relocation);
     if (relocation.kind === BPF_CORE_TYPE_ID_LOCAL) {
       const id = BigInt(spec.rootId);
-      return { ...UNSIZED, poison: false, original: id, validate: false, value: id };
+      const value = { ...UNSIZED, poison: false, original: id, validate: false, value: id };
+      return { value, target: undefined };
     }
     if (local.typeName(relocation.typeId) === "")
       throw new BtfError(`<${BPF_CORE_NAMES[relocation.kind]}> relocation doesn't support anonymous types`, {
         typeId: relocation.typeId,
       });
-    let best: { value: CoreValue; bitOffset: number; from: CoreType } | undefined;
+    let best: { value: CoreValue; bitOffset: number; from: CoreType; raw: readonly number[] } | undefined;
     const fitting: CoreType[] = [];
     for (const from of chosen.get(relocation.typeId) ?? this.#candidatesOf(relocation.typeId)) {
       const found = matchSpec(spec, from.btf, from.id);
       if (found === undefined) continue;
       fitting.push(from);
       const value = calculate(spec, found);
-      if (best === undefined) best = { value, bitOffset: found.bitOffset, from };
+      if (best === undefined) best = { value, bitOffset: found.bitOffset, from, raw: found.raw };
       else if (best.bitOffset !== found.bitOffset)
         throw new BtfError(
           `${accessText(spec, relocation)}: field offset ambiguity, bit ${best.bitOffset} in ${candidateText(best.from)}, bit ${found.bitOffset} in ${candidateText(from)}`,
@@ -174,7 +193,8 @@ export class CoreResolver {
         );
     }
     if (fitting.length > 0) chosen.set(relocation.typeId, fitting);
-    return best?.value ?? calculate(spec, undefined);
+    if (best === undefined) return { value: calculate(spec, undefined), target: undefined };
+    return { value: best.value, target: { btf: best.from.btf, id: best.from.id, path: best.raw } };
   }
 
   /** Which access a record stands for, which types of the target were looked at, and why each does not do. */
@@ -264,7 +284,7 @@ function flavoredTypes(btf: Btf): Map<string, number[]> {
 /** "0:1:2" against the object's own types. */
 function parseSpec(btf: Btf, { typeId, access, kind }: CoreRelocation): Spec {
   const fail = (what: string): BtfError => new BtfError(`CO-RE access '${access}': ${what}`, { typeId });
-  const spec: Spec = { btf, rootId: typeId, kind, accessors: [], rawLength: 0, bitOffset: 0 };
+  const spec: Spec = { btf, rootId: typeId, kind, accessors: [], raw: [], bitOffset: 0 };
   if (isTypeBased(kind)) {
     if (access !== "0") throw fail("want '0' for a type");
     return spec;
@@ -272,7 +292,7 @@ function parseSpec(btf: Btf, { typeId, access, kind }: CoreRelocation): Spec {
   if (!/^\d+(:\d+)*$/.test(access)) throw fail("want numbers");
   const path = access.split(":").map(Number);
   if (path.length > MAX_SPEC) throw fail(`more than ${MAX_SPEC} steps`);
-  spec.rawLength = path.length;
+  spec.raw.push(...path);
   let id = btf.skipModifiers(typeId);
   const first = path[0]!;
   if (isEnumBased(kind)) {
@@ -322,7 +342,7 @@ function matchSpec(
     rootId: targetId,
     kind: local.kind,
     accessors: [],
-    rawLength: 0,
+    raw: [],
     bitOffset: 0,
   };
   if (isTypeBased(local.kind)) {
@@ -372,16 +392,16 @@ function matchSpec(
       }
       id = target.skipModifiers(type.type);
     }
-    step(spec);
+    step(spec, accessor.index);
     spec.accessors.push({ typeId: id, index: accessor.index, name: undefined });
     spec.bitOffset += accessor.index * target.resolveSize(id) * 8;
   }
   return spec;
 }
 
-function step(spec: Spec): void {
-  if (spec.rawLength >= MAX_SPEC) throw new BtfError("CO-RE access is too deep", { typeId: spec.rootId });
-  spec.rawLength++;
+function step(spec: Spec, index: number): void {
+  if (spec.raw.length >= MAX_SPEC) throw new BtfError("CO-RE access is too deep", { typeId: spec.rootId });
+  spec.raw.push(index);
 }
 
 /** Finds the member by name, in anonymous members too; returns its type, undefined where there is none that fits. */
@@ -398,7 +418,7 @@ function matchMember(
   if (!isComposite(target.kind(id))) return undefined;
   if (depth > MAX_SPEC) throw new BtfError("types form a cycle", { typeId: id });
   for (const [index, member] of composite(target, id).members.entries()) {
-    step(spec);
+    step(spec, index);
     spec.bitOffset += member.bitOffset;
     if (member.name === "") {
       const before = spec.accessors.length;
@@ -417,7 +437,7 @@ function matchMember(
       return member.type;
     }
     spec.bitOffset -= member.bitOffset;
-    spec.rawLength--;
+    spec.raw.pop();
   }
   return undefined;
 }

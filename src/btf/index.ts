@@ -17,6 +17,7 @@ export { essentialName, typesCompatible } from "./core-types.ts";
 export { type DedupOptions, type DedupResult, dedupBtf } from "./dedup/dedup.ts";
 export { BtfDumper } from "./dump/dumper.ts";
 export { type DumpHeaderOptions, dumpHeader } from "./dump/header.ts";
+export { type CoreUser, minCoreBtf } from "./min-core.ts";
 export { type BtfRawRow, btfRawJson, btfRawRow, btfRawText } from "./raw.ts";
 export type { BtfEnumerator, BtfMember, BtfParam, BtfType, BtfVarSecinfo } from "./types.ts";
 export { validateBtf } from "./validate.ts";

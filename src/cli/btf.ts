@@ -73,7 +73,8 @@ function* pieces(
   else yield* dumpHeader(btf, { unsorted: format === "c unsorted" });
 }
 
-function readBtf(path: string, base?: Btf): Btf {
+/** The type information of an object, or a file of raw BTF. */
+export function readBtf(path: string, base?: Btf): Btf {
   const bytes = readFile(path);
   const options = base === undefined ? {} : { base };
   return inFile(path, () => {

@@ -1,9 +1,13 @@
 // tsbpf gen: files made from object files.
 import { basename } from "node:path";
 import { Command } from "commander";
+import { type CoreUser, minCoreBtf, parseBtf, parseBtfExt } from "../btf/index.ts";
+import { BtfError } from "../diag/index.ts";
+import { parseElf } from "../elf/index.ts";
 import { BpfLinker } from "../linker/index.ts";
 import { generateSkeleton } from "../loader/index.ts";
 import { readFile, writeFile } from "../platform/node.ts";
+import { readBtf } from "./btf.ts";
 import { inFile, UsageError } from "./output.ts";
 
 export function genCommand(): Command {
@@ -29,7 +33,32 @@ export function genCommand(): Command {
       .option("--from <module>", "what the module imports", "tsbpf")
       .action(skeleton),
   );
+  gen.addCommand(
+    new Command("min_core_btf")
+      .description(
+        "the part of a kernel's BTF that objects need for their relocations, as `bpftool gen min_core_btf`",
+      )
+      .argument("<input>", "BTF of the kernel; - is standard input")
+      .argument("<output>", "file to write")
+      .argument("<objects...>", "object files")
+      .action(minCore),
+  );
   return gen;
+}
+
+function minCore(input: string, output: string, objects: readonly string[]): void {
+  const target = readBtf(input);
+  const users = objects.map((path): CoreUser => {
+    const bytes = readFile(path);
+    return inFile(path, () => {
+      const elf = parseElf(bytes);
+      const [types, ext] = [".BTF", ".BTF.ext"].map((name) => elf.section(name)?.data);
+      if (types === undefined || ext === undefined) throw new BtfError("no .BTF or no .BTF.ext section");
+      const btf = parseBtf(types);
+      return { btf, ext: parseBtfExt(ext, btf) };
+    });
+  });
+  writeFile(output, minCoreBtf(target, users).bytes);
 }
 
 function skeleton(

@@ -25,7 +25,7 @@ describe("tsbpf", { concurrent: false }, () => {
     ["version", ["--version"], 0, /^\d+\.\d+\.\d+\n$/, /^$/],
     ["unknown command", ["frobnicate"], 2, /^$/, /^tsbpf: unknown command 'frobnicate'/],
     ["unknown flag", ["filter", "--nope"], 2, /^$/, /^tsbpf: unknown option '--nope'/],
-    ["missing argument", ["prog", "show"], 2, /^$/, /^tsbpf: missing required argument 'object'/],
+    ["missing argument", ["prog", "show"], 2, /^$/, /^tsbpf: missing required argument 'obj'/],
     ["too many arguments", ["btf", "dump", "a", "b"], 2, /^$/, /unknown words after a: b/],
     [
       "missing file",
