@@ -12,6 +12,7 @@ import {
   BPF_PROG_TYPE_LWT_SEG6LOCAL,
   BPF_PROG_TYPE_LWT_XMIT,
   BPF_PROG_TYPE_NETFILTER,
+  BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE,
   BPF_PROG_TYPE_SCHED_ACT,
   BPF_PROG_TYPE_SCHED_CLS,
   BPF_PROG_TYPE_SK_LOOKUP,
@@ -33,6 +34,7 @@ export interface CtxPointer {
     | "PTR_TO_FLOW_KEYS"
     | "PTR_TO_SOCKET"
     | "PTR_TO_SOCK_COMMON"
+    | "PTR_TO_TP_BUFFER"
     | "PTR_TO_BTF_ID";
   readonly mayBeNull?: true;
   /** PTR_TO_BTF_ID: a trusted pointer to this struct. */
@@ -51,6 +53,7 @@ export const CTX_POINTERS: ReadonlyMap<number, readonly CtxPointer[]> = new Map<
   number,
   readonly CtxPointer[]
 >([
+  [BPF_PROG_TYPE_RAW_TRACEPOINT_WRITABLE, [{ off: 0, type: "PTR_TO_TP_BUFFER" }]],
   ...[
     BPF_PROG_TYPE_SOCKET_FILTER,
     BPF_PROG_TYPE_SCHED_CLS,
