@@ -20,19 +20,12 @@ import {
 import {
   I32,
   I64,
-  OP_ELSE,
-  OP_END,
   OP_I32_ADD,
   OP_I32_AND,
-  OP_I32_DIV_S,
-  OP_I32_DIV_U,
-  OP_I32_EQ,
   OP_I32_EXTEND8_S,
   OP_I32_EXTEND16_S,
   OP_I32_MUL,
   OP_I32_OR,
-  OP_I32_REM_S,
-  OP_I32_REM_U,
   OP_I32_ROTL,
   OP_I32_SHL,
   OP_I32_SHR_S,
@@ -42,26 +35,20 @@ import {
   OP_I32_XOR,
   OP_I64_ADD,
   OP_I64_AND,
-  OP_I64_DIV_S,
-  OP_I64_DIV_U,
-  OP_I64_EQ,
-  OP_I64_EQZ,
   OP_I64_EXTEND_I32_S,
   OP_I64_EXTEND8_S,
   OP_I64_EXTEND16_S,
   OP_I64_MUL,
   OP_I64_OR,
-  OP_I64_REM_S,
-  OP_I64_REM_U,
   OP_I64_ROTL,
   OP_I64_SHL,
   OP_I64_SHR_S,
   OP_I64_SHR_U,
   OP_I64_SUB,
   OP_I64_XOR,
-  OP_IF,
 } from "../wasm/opcodes.ts";
 import { DEMAND_LOW, DEMAND_NONE } from "./demand.ts";
+import { DIVIDE32, DIVIDE64, emitDivision } from "./emit-divide.ts";
 import type { Emitter } from "./emitter.ts";
 import { VALUE_CONST, VALUE_FRAME } from "./values.ts";
 
@@ -135,7 +122,7 @@ function alu32(e: Emitter, i: number): void {
       break;
     case BPF_DIV:
     case BPF_MOD:
-      divide32(e, i);
+      emitDivision(e, i, DIVIDE32);
       break;
     case BPF_END:
       if (ops[i] & BPF_X) swap(e, i);
@@ -266,10 +253,10 @@ function alu64(e: Emitter, i: number, demand: number): void {
     case BPF_DIV:
     case BPF_MOD:
       if (offs[i] === 0 && dstZext && (srcZext || (useSrc && values.isZext(src)))) {
-        divide32(e, i);
+        emitDivision(e, i, DIVIDE32);
         e.set32(dst, true);
       } else {
-        divide64(e, i);
+        emitDivision(e, i, DIVIDE64);
         e.set64(dst);
       }
       return;
@@ -304,114 +291,6 @@ function signExtend(e: Emitter, i: number, low: boolean): void {
     e.op(off === 8 ? OP_I64_EXTEND8_S : OP_I64_EXTEND16_S);
   }
   e.set64(dst);
-}
-
-/** Division by zero gives 0, modulo by zero leaves the dividend, and the most negative number over -1 wraps. */
-function divide32(e: Emitter, i: number): void {
-  const { op, dst, src, imm, off } = e.slots;
-  const modulo = (op[i] & 0xf0) === BPF_MOD;
-  const signed = off[i] === 1;
-  if (off[i] !== 0 && !signed) throw new InvalidProgramError(`division with offset ${off[i]}`, i);
-  const useSrc = (op[i] & BPF_X) !== 0;
-  const opcode = signed ? (modulo ? OP_I32_REM_S : OP_I32_DIV_S) : modulo ? OP_I32_REM_U : OP_I32_DIV_U;
-  const dividend = (): void => e.get32(dst[i]);
-  const divisor = (): void => (useSrc ? e.get32(src[i]) : e.i32(imm[i]));
-  const constant = useSrc ? (e.values.isConst(src[i]) ? e.values.lo[src[i]] : undefined) : imm[i];
-  const divide = (): void => {
-    dividend();
-    divisor();
-    e.op(opcode);
-  };
-  const orZero = (): void => {
-    if (modulo) dividend();
-    else e.i32(0);
-  };
-  // Wasm's remainder of the most negative number by -1 is 0, as BPF wants it; only the division traps.
-  const minusOne = (): void => {
-    e.i32(0);
-    dividend();
-    e.op(OP_I32_SUB);
-  };
-  if (constant !== undefined) {
-    if (constant === 0) orZero();
-    else if (constant === -1 && signed && !modulo) minusOne();
-    else divide();
-    return;
-  }
-  if (useSrc && !signed && e.values.isNonzero(src[i])) {
-    divide();
-    return;
-  }
-  divisor();
-  e.op(OP_IF);
-  e.op(I32);
-  if (signed && !modulo) {
-    divisor();
-    e.i32(-1);
-    e.op(OP_I32_EQ);
-    e.op(OP_IF);
-    e.op(I32);
-    minusOne();
-    e.op(OP_ELSE);
-    divide();
-    e.op(OP_END);
-  } else divide();
-  e.op(OP_ELSE);
-  orZero();
-  e.op(OP_END);
-}
-
-function divide64(e: Emitter, i: number): void {
-  const { op, dst, src, imm, off } = e.slots;
-  const modulo = (op[i] & 0xf0) === BPF_MOD;
-  const signed = off[i] === 1;
-  if (off[i] !== 0 && !signed) throw new InvalidProgramError(`division with offset ${off[i]}`, i);
-  const useSrc = (op[i] & BPF_X) !== 0;
-  const opcode = signed ? (modulo ? OP_I64_REM_S : OP_I64_DIV_S) : modulo ? OP_I64_REM_U : OP_I64_DIV_U;
-  const dividend = (): void => e.get64(dst[i]);
-  const divisor = (): void => (useSrc ? e.get64(src[i]) : e.imm64(imm[i]));
-  const divide = (): void => {
-    dividend();
-    divisor();
-    e.op(opcode);
-  };
-  const orZero = (): void => {
-    if (modulo) dividend();
-    else e.i64(0, 0);
-  };
-  const minusOne = (): void => {
-    e.i64(0, 0);
-    dividend();
-    e.op(OP_I64_SUB);
-  };
-  if (!useSrc) {
-    if (imm[i] === 0) orZero();
-    else if (imm[i] === -1 && signed && !modulo) minusOne();
-    else divide();
-    return;
-  }
-  if (!signed && e.values.isNonzero(src[i])) {
-    divide();
-    return;
-  }
-  divisor();
-  e.op(OP_I64_EQZ);
-  e.op(OP_IF);
-  e.op(I64);
-  orZero();
-  e.op(OP_ELSE);
-  if (signed && !modulo) {
-    divisor();
-    e.imm64(-1);
-    e.op(OP_I64_EQ);
-    e.op(OP_IF);
-    e.op(I64);
-    minusOne();
-    e.op(OP_ELSE);
-    divide();
-    e.op(OP_END);
-  } else divide();
-  e.op(OP_END);
 }
 
 /** BPF_TO_LE on a little-endian machine: truncates. */
