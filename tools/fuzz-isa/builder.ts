@@ -133,6 +133,10 @@ export class FunctionBuilder {
     this.set(reg, SCALAR);
     return reg;
   }
+  /** Makes a scalar where there is none: a comparison wants one, and must not change registers on its own. */
+  needScalar(): void {
+    if (!this.regs.some(({ kind }) => kind === "scalar")) this.scalar();
+  }
   /** A scalar to read: loop counters too. */
   source(): number {
     const candidates = this.regs.map((_, i) => i).filter((i) => this.regs[i]!.kind === "scalar");

@@ -37,6 +37,7 @@ export function condition(f: FunctionBuilder, label: number): void {
 }
 
 export function branch(f: FunctionBuilder): void {
+  f.needScalar();
   const head = [...f.regs];
   const end = f.newLabel();
   f.nested(() => {
@@ -63,6 +64,7 @@ export function branch(f: FunctionBuilder): void {
 /** `if (...) goto label` out of nested code, the registers made what they are at the label. */
 export function leave(f: FunctionBuilder, label: number, want: readonly Reg[]): void {
   const skip = f.newLabel();
+  f.needScalar();
   const here = [...f.regs];
   condition(f, skip);
   f.conform(want);

@@ -85,6 +85,21 @@ export function isInArray(e: Emitter, address: number, size: number, write: bool
   });
 }
 
+/** Do the addresses that the register can hold, by what is known of its interval, all lie in one value of an array? */
+export function isKnownInArray(e: Emitter, base: number, off: number, size: number, write: boolean): boolean {
+  const { ranges } = e;
+  if (ranges === undefined) return false;
+  const low = ranges.lowest(base) + off;
+  const high = ranges.highest(base) + off;
+  if (low < 0 || high > 0xffffffff) return false;
+  return e.plan.program.source.maps.some((map) => {
+    if (map.values === 0 || map.stride === 0 || map.cpuStride !== 0 || low < map.values) return false;
+    const index = Math.floor((low - map.values) / map.stride);
+    const start = map.values + index * map.stride;
+    return index < map.maxEntries && isInValue(map, low - start, high - low + size, write);
+  });
+}
+
 /** What a check is about: `size` bytes, `off` above register `base`, for the instruction at `insn`. */
 export interface Access {
   readonly base: number;

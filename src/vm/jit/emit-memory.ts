@@ -50,7 +50,7 @@ import {
   OP_IF,
   VOID,
 } from "../wasm/opcodes.ts";
-import { addressLocal, emitAccessCheck, isInArray } from "./check.ts";
+import { addressLocal, emitAccessCheck, isInArray, isKnownInArray } from "./check.ts";
 import { DEMAND_NONE } from "./demand.ts";
 import type { Emitter } from "./emitter.ts";
 import { accessSize } from "./frame.ts";
@@ -108,7 +108,7 @@ function address(e: Emitter, base: number, off: number, size: number, write: boo
     e.i32(values.lo[base] + off);
     return 0;
   }
-  if (!write && e.covered.has(insn)) {
+  if ((!write && e.covered.has(insn)) || isKnownInArray(e, base, off, size, write)) {
     e.get32(base);
     if (off >= 0) return off;
     e.i32(off);

@@ -47,10 +47,12 @@ import { emitCall, emitCallx } from "./emit-call.ts";
 import { emitCondition } from "./emit-jump.ts";
 import { emitAtomic, emitLoad, emitStore, isDeadLoad } from "./emit-memory.ts";
 import { emitPacketLoad } from "./emit-packet.ts";
-import { Emitter, type FunctionFacts } from "./emitter.ts";
+import { Emitter } from "./emitter.ts";
+import type { FunctionFacts } from "./facts.ts";
 import { findGroups } from "./groups.ts";
 import type { ModulePlan } from "./plan.ts";
 import { CALL, CALLX, EXIT, isConditional, LD_IMM64 } from "./program.ts";
+import { analyzeRanges } from "./ranges.ts";
 import { findRotations, type Rotations } from "./rotate.ts";
 import {
   type Layout,
@@ -96,6 +98,7 @@ function compileShape(
 ): void {
   const layout = layOut(shape);
   const e = new Emitter(plan, facts, part);
+  if (plan.checked && facts.hasLoop && !part) e.ranges = analyzeRanges(layout, e.slots, facts, plan);
   structure(layout, e.out, new BlockEmitter(e, layout));
   e.op(OP_UNREACHABLE);
   e.op(OP_END);
@@ -309,8 +312,13 @@ class BlockEmitter implements NodeEmitter {
         (i) => e.slots.dst[i] === 10 && e.slots.off[i] < 0,
         (i) => e.plan.probes(i),
       );
+    const { ranges } = e;
+    ranges?.enter(block);
     for (let i = fn.first[block]; i < fn.last[block]; i++) {
       const code = op[i];
+      // Emission moves e.values on; the intervals follow when the instruction is done with.
+      const before = i;
+      ranges?.look(i, e.values);
       switch (code & 7) {
         case BPF_ALU:
         case BPF_ALU64:
@@ -342,6 +350,7 @@ class BlockEmitter implements NodeEmitter {
         default:
           this.jump(i);
       }
+      ranges?.step(before);
     }
   }
 

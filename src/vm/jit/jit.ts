@@ -15,7 +15,7 @@ import {
   FAULT_WRITE,
 } from "../layout.ts";
 import { analyzeDemand } from "./demand.ts";
-import { chooseViews, type FunctionFacts } from "./emitter.ts";
+import { chooseViews, type FunctionFacts } from "./facts.ts";
 import { FrameSlots, promoteFrame } from "./frame.ts";
 import { compileFunction } from "./function.ts";
 import { ModulePlan } from "./plan.ts";
