@@ -35,9 +35,9 @@ import {
   PTR_TO_STACK,
 } from "./reg-type.ts";
 
-/** Whether the helper writes to the memory of an argument. Before 6.14 only MEM_UNINIT said so, and MEM_WRITE came with 6.12. */
+/** Whether the helper writes to the memory of an argument. Before 6.12 only MEM_UNINIT said so. */
 function writes(argType: number): boolean {
-  return (argType & MEM_WRITE) !== 0;
+  return (argType & (MEM_WRITE | MEM_UNINIT)) !== 0;
 }
 
 /** Sockmaps take sockets for values; a Bloom filter looks a value up. resolve_map_arg_type(). */
