@@ -16,9 +16,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { selftests } from "../tests/support/corpus.ts";
 import { type RecordedProgram, recordedRows } from "../tests/support/recorded.ts";
 import type { RecordRow } from "./record-object.ts";
-import { buildSelftests } from "./selftests-build.ts";
 import { kernelImage } from "./vm-image.ts";
 import { guestJson, runGuest } from "./vm-run.ts";
 
@@ -75,7 +75,7 @@ async function recordThere(kernel: string, folder: string, names: readonly strin
   return guestJson<Line>(result);
 }
 
-const built = await buildSelftests(positionals.length > 0 ? { only: positionals } : {});
+const built = await selftests(positionals.length > 0 ? positionals : undefined);
 const wanted = new Set(positionals.map((name) => `${name}.bpf.o`));
 const skips = (name: string): boolean =>
   values.vm === undefined && release().startsWith("6.18.") && OOPSES_6_18.test(name);

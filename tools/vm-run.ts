@@ -96,7 +96,7 @@ function boot(image: string, initrd: string, options: GuestOptions): Promise<Gue
       ...["-m", String(options.memoryMb ?? 2048), "-kernel", image, "-initrd", initrd],
       ...["-nographic", "-no-reboot", "-net", "none", "-monitor", "none", "-serial", "stdio"],
       "-append",
-      `console=ttyS0 quiet loglevel=3 panic=-1 lsm=capability,bpf ${options.append ?? ""}`,
+      `console=ttyS0 quiet loglevel=3 panic=-1 no_timer_check lsm=capability,bpf ${options.append ?? ""}`,
     ],
     { stdio: ["ignore", "pipe", "pipe"] },
   );

@@ -52,6 +52,14 @@ const needs = {
     hint: "run as root, with util-linux",
   },
   setpriv: { present: () => runs("setpriv", "--version"), hint: "apt-get install util-linux" },
+  qemu: {
+    present: () =>
+      runs("qemu-system-x86_64", "--version") &&
+      runs("busybox") &&
+      runs("cpio", "--version") &&
+      runs("apt-get", "-v"),
+    hint: "apt-get install qemu-system-x86 busybox-static cpio",
+  },
   iproute2: { present: () => runs("ip", "-V"), hint: "apt-get install iproute2" },
   shared: {
     present: () => existsSync(`${SHARED}/conformance`),
