@@ -5,8 +5,8 @@ import * as u from "../../src/uapi/index.ts";
 import type { Random } from "./random.ts";
 
 export const MEMORY_SIZE = 256;
-export const REGS_AT: number = MEMORY_SIZE;
-export const STACK_AT: number = REGS_AT + 80;
+const REG_BYTES = 10 * 8;
+export const STACK_AT: number = MEMORY_SIZE + REG_BYTES;
 export const WINDOW = 64;
 export const VALUE_SIZE: number = STACK_AT + WINDOW;
 /** What a register holds. Objects: the map's memory, this frame's window, a window that the caller passed. */

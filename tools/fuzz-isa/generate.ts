@@ -18,7 +18,6 @@ import {
   type Item,
   MEMORY_SIZE,
   NONE,
-  REGS_AT,
   SCALAR,
   STACK_AT,
   VALUE_SIZE,
@@ -58,13 +57,13 @@ function build(f: FunctionBuilder): Fn & { readonly labels: readonly number[] } 
 function show(f: FunctionBuilder): void {
   const spare = f.window - 8;
   f.emit(bpf.stxMem(u.BPF_DW, 10, 1, spare));
-  f.emit(bpf.ldMapValue(1, 0, REGS_AT));
+  f.emit(bpf.ldMapValue(1, 0, MEMORY_SIZE));
   for (let i = 0; i < 10; i++) if (i !== 1) f.emit(bpf.stxMem(u.BPF_DW, 1, i, 8 * i));
   f.emit(bpf.ldxMem(u.BPF_DW, 2, 10, spare));
   f.emit(bpf.stxMem(u.BPF_DW, 1, 2, 8));
   for (let i = 0; i < WINDOW; i += 8) {
     f.emit(bpf.ldxMem(u.BPF_DW, 2, 10, f.window + i));
-    f.emit(bpf.stxMem(u.BPF_DW, 1, 2, STACK_AT - REGS_AT + i));
+    f.emit(bpf.stxMem(u.BPF_DW, 1, 2, STACK_AT - MEMORY_SIZE + i));
   }
 }
 
