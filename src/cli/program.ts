@@ -11,6 +11,7 @@ import { mapCommand } from "./map.ts";
 import { endQuietlyOnClosedPipe, printError, UsageError } from "./output.ts";
 import { progCommand } from "./prog.ts";
 import { runCommand } from "./run.ts";
+import { verifyCommand } from "./verify.ts";
 import { VERSION } from "./version.ts";
 
 const OK = 0;
@@ -23,6 +24,7 @@ function buildProgram(): Command {
     .version(VERSION, "-V, --version")
     .helpCommand(false);
   for (const command of [
+    verifyCommand(),
     runCommand(),
     progCommand(),
     mapCommand(),

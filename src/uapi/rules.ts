@@ -47,6 +47,10 @@ export const RULES: Readonly<Record<RuleName, Rule>> = {
     meaning:
       "AND and OR with a constant look at a number in [-1, 0] as two paths (a fix in 6.12 and 6.18 stable kernels)",
   },
+  "privileged-uninit-stack": {
+    since: "6.3",
+    meaning: "with CAP_PERFMON, stack that was never written may be read",
+  },
   "log-written-marks": {
     since: "",
     until: "6.17",
@@ -149,6 +153,7 @@ export type RuleName =
   | "negation-tracked"
   | "tnum-product-unions"
   | "masks-fork"
+  | "privileged-uninit-stack"
   | "log-written-marks"
   | "no-isa-v4"
   | "no-may-goto"

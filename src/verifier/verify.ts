@@ -63,7 +63,7 @@ function setPrivileges(env: Env): void {
   const perfmonCap = perfmon || sysAdmin;
   env.bpfCapable = bpfCap;
   env.allowPtrLeaks = perfmonCap;
-  env.allowUninitStack = perfmonCap;
+  env.allowUninitStack = perfmonCap && env.profile.rules.has("privileged-uninit-stack");
   env.bypassSpecV1 = perfmonCap;
   env.bypassSpecV4 = perfmonCap;
   // x86 reads and writes at any address.

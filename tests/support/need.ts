@@ -40,6 +40,10 @@ const needs = {
   tcpdump: { present: () => runs("tcpdump", "--version"), hint: "apt-get install tcpdump" },
   tshark: { present: () => runs("tshark", "--version"), hint: "apt-get install tshark" },
   chromium: { present: () => runs("chromium", "--version"), hint: "apt-get install chromium" },
+  "libbpf-headers": {
+    present: () => existsSync("/usr/include/bpf/bpf_helpers.h"),
+    hint: "apt-get install libbpf-dev",
+  },
   xz: { present: () => runs("xz", "--version"), hint: "apt-get install xz-utils" },
   bpf: {
     present: () =>

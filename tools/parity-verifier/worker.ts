@@ -81,7 +81,7 @@ function answer(job: Job): Answer {
       ...(core ? { coreBtf: core } : {}),
       ...(c.progType !== undefined ? { progType: c.progType } : {}),
       ...(c.expectedAttachType !== undefined ? { expectedAttachType: c.expectedAttachType } : {}),
-      progFlags: c.progFlags,
+      progFlags: c.progFlags | object.programs[c.prog]!.flags,
       caps: c.caps,
     });
   } catch (e) {
