@@ -93,9 +93,17 @@ function isEnumBased(kind: number): boolean {
 
 type Composite = Extract<BtfType, { members: unknown }>;
 
+/** Structs that accesses went through: the kernel's are long, and the same few are asked for again and again. */
+const COMPOSITES = new WeakMap<Btf, Map<number, Composite>>();
+
 function composite(btf: Btf, id: number): Composite {
+  let known = COMPOSITES.get(btf);
+  if (known === undefined) COMPOSITES.set(btf, (known = new Map()));
+  const decoded = known.get(id);
+  if (decoded !== undefined) return decoded;
   const type = btf.type(id);
   if (!("members" in type)) throw new BtfError("not a struct or union", { typeId: id });
+  known.set(id, type);
   return type;
 }
 
@@ -134,7 +142,6 @@ export class CoreResolver {
   readonly #target: Btf;
   readonly #modules: readonly Btf[];
   readonly #candidates = new Map<number, CoreType[]>();
-  readonly #flavors = new Map<Btf, Map<string, number[]>>();
 
   /** `modules`: split BTF over `target`, asked where `target` has no type of a name. */
   constructor(local: Btf, target: Btf, modules: readonly Btf[] = []) {
@@ -229,8 +236,8 @@ export class CoreResolver {
   }
 
   #find(btf: Btf, name: string, kind: number): CoreType[] {
-    let flavors = this.#flavors.get(btf);
-    if (flavors === undefined) this.#flavors.set(btf, (flavors = flavoredTypes(btf)));
+    let flavors = FLAVORS.get(btf);
+    if (flavors === undefined) FLAVORS.set(btf, (flavors = flavoredTypes(btf)));
     return [...new Set([...btf.idsByName(name), ...(flavors.get(name) ?? [])])]
       .filter((id) => id >= btf.startId && kindsCompatible(btf.kind(id), kind))
       .sort((a, b) => a - b)
@@ -257,6 +264,9 @@ function accessText(spec: Spec, { access }: CoreRelocation): string {
   }
   return isTypeBased(spec.kind) ? text : `${text} (${access})`;
 }
+
+/** A kernel's BTF is read once, whatever the number of objects that are relocated against it. */
+const FLAVORS = new WeakMap<Btf, Map<string, number[]>>();
 
 /** Types whose own name has a flavor, by essential name: few, found by their bytes without decoding the others. */
 function flavoredTypes(btf: Btf): Map<string, number[]> {

@@ -309,28 +309,43 @@ function linkData(
   return { mapReferences, kfuncs, modules, moduleReferences };
 }
 
+const PREFIX = "exception_callback:";
+const TAGS = new WeakMap<Btf, readonly { type: number; callback: string }[]>();
+
+/** Types and callbacks of such tags; looked for once, as there are many types and hardly ever a tag. */
+function exceptionTags(btf: Btf): readonly { type: number; callback: string }[] {
+  const known = TAGS.get(btf);
+  if (known !== undefined) return known;
+  const tags: { type: number; callback: string }[] = [];
+  for (let id = 1; id < btf.typeCount; id++) {
+    if (btf.kind(id) !== BTF_KIND_DECL_TAG) continue;
+    const tag = btf.type(id);
+    if (tag.kind === BTF_KIND_DECL_TAG && tag.componentIndex === -1 && tag.name.startsWith(PREFIX))
+      tags.push({ type: tag.type, callback: tag.name.slice(PREFIX.length) });
+  }
+  TAGS.set(btf, tags);
+  return tags;
+}
+
 /** The function that a declaration tag `exception_callback:NAME` gives the program (bpf_prog_assign_exc_cb). */
 function exceptionCallback(
   program: ProgramSpec,
   { btf, subprograms }: LinkContext,
 ): FunctionSpec | undefined {
   if (btf === undefined) return undefined;
-  const prefix = "exception_callback:";
   let found: FunctionSpec | undefined;
-  for (let id = 1; id < btf.typeCount; id++) {
-    if (btf.kind(id) !== BTF_KIND_DECL_TAG) continue;
-    const tag = btf.type(id);
-    if (tag.kind !== BTF_KIND_DECL_TAG || tag.componentIndex !== -1 || !tag.name.startsWith(prefix)) continue;
+  for (const tag of exceptionTags(btf)) {
     if (btf.kind(tag.type) !== BTF_KIND_FUNC || btf.vlen(tag.type) !== BTF_FUNC_GLOBAL)
-      throw new LoadError(`program '${program.name}': ${tag.name} is not applied to a main program`);
+      throw new LoadError(
+        `program '${program.name}': ${PREFIX}${tag.callback} is not applied to a main program`,
+      );
     if (btf.typeName(tag.type) !== program.name) continue;
     // Several: the verifier refuses the program.
     if (found !== undefined) return undefined;
-    const name = tag.name.slice(prefix.length);
-    const callbacks = subprograms.filter((s) => s.name === name);
+    const callbacks = subprograms.filter((s) => s.name === tag.callback);
     if (callbacks.length !== 1 || !callbacks[0]!.global || callbacks[0]!.hidden)
       throw new LoadError(
-        `program '${program.name}': exception callback '${name}' must be one global function`,
+        `program '${program.name}': exception callback '${tag.callback}' must be one global function`,
       );
     found = callbacks[0]!;
   }
