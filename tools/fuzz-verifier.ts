@@ -29,7 +29,7 @@ import { generate } from "./fuzz-verifier/generate.ts";
 import { makeWorld } from "./fuzz-verifier/world.ts";
 
 const REGRESS = fileURLToPath(new URL("../tests/regress", import.meta.url));
-const WATCHDOG_MS = 60_000;
+const WATCHDOG_MS = 120_000;
 const REDUCTION_MS = 15_000;
 
 interface Work {

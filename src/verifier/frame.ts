@@ -3,11 +3,12 @@ import { E2BIG } from "../uapi/index.ts";
 import type { Env } from "./env.ts";
 import { CALLER_SAVED_REGS } from "./limits.ts";
 import { RegState } from "./reg.ts";
+import { newNotInit } from "./reg-ops.ts";
 import { PTR_TO_STACK } from "./reg-type.ts";
 import { FuncState, MAX_BPF_REG, MAX_CALL_FRAMES, type VerifierState } from "./state.ts";
 
 /** One register that holds nothing, shared by all frames. */
-const notInit = new RegState();
+const notInit = newNotInit();
 notInit.shared = true;
 
 /** A frame in which only R10 holds something. init_func_state(). */

@@ -14,13 +14,14 @@ import {
 import { BPF_COMPLEXITY_LIMIT_STATES } from "./limits.ts";
 import { printVerifierState, verboseLine } from "./log.ts";
 import { markAllImprecise, pushHistory } from "./precision.ts";
-import { RegState } from "./reg.ts";
+import type { RegState } from "./reg.ts";
 import { BPF_REG_FP } from "./reg-arg.ts";
+import { newNotInit } from "./reg-ops.ts";
 import { spiOf } from "./stack-slots.ts";
 import { STACK_ITER, StackSlot, type VerifierState } from "./state.ts";
 import { BPF_ITER_STATE_ACTIVE } from "./type-names.ts";
 
-const nothing: RegState = new RegState();
+const nothing: RegState = newNotInit();
 nothing.shared = true;
 const emptySlot: StackSlot = new StackSlot(0, nothing);
 emptySlot.shared = true;

@@ -3,7 +3,7 @@ import { encode, type Insn } from "../../src/asm/index.ts";
 import type { Backend } from "../../src/backend/index.ts";
 import { ENOSPC } from "../../src/uapi/index.ts";
 import type { VerifierInput } from "../../src/verifier/index.ts";
-import type { World } from "./world.ts";
+import { MAPS, type World } from "./world.ts";
 
 export interface FuncAt {
   /** An instruction (not slot) index. */
@@ -24,6 +24,7 @@ export interface FuzzProgram {
 }
 
 const LD_IMM64 = 0x18;
+const PROG_ARRAY = MAPS.findIndex((row) => row.name === "progs");
 
 /** Slots before each instruction. */
 function slotsOf(insns: readonly Insn[]): number[] {
@@ -64,12 +65,29 @@ export interface KernelVerdict {
   readonly log: string;
 }
 
+/** A program array takes after the first program that uses it: each program gets a new one. */
+function freshProgArray(program: FuzzProgram, world: World, backend: Backend): number {
+  const uses = program.insns.some(
+    (insn) => insn.op === LD_IMM64 && insn.src === 1 && insn.imm === PROG_ARRAY,
+  );
+  if (!uses) return -1;
+  const row = world.maps[PROG_ARRAY]!;
+  return backend.mapCreate({
+    map_type: row.type,
+    key_size: row.keySize,
+    value_size: row.valueSize,
+    max_entries: row.maxEntries,
+  });
+}
+
 /** Loads the program and unloads it at once. */
 export function loadOnKernel(program: FuzzProgram, world: World, backend: Backend, level = 1): KernelVerdict {
+  const array = freshProgArray(program, world, backend);
+  const fdOf = (map: number): number => (map === PROG_ARRAY && array >= 0 ? array : (world.fds[map] ?? -1));
   const insns = encode(
     program.insns.map((insn) =>
       insn.op === LD_IMM64 && (insn.src === 1 || insn.src === 2)
-        ? { ...insn, imm: world.fds[insn.imm] ?? -1, imm64: mapImm(insn, world.fds[insn.imm] ?? -1) }
+        ? { ...insn, imm: fdOf(insn.imm), imm64: mapImm(insn, fdOf(insn.imm)) }
         : insn,
     ),
   );
@@ -90,10 +108,11 @@ export function loadOnKernel(program: FuzzProgram, world: World, backend: Backen
           func_info_rec_size: 8,
         }),
   };
-  let { fd, log } = backend.progLoad({ ...attr, log_size: 1 << 18 });
-  // A log that does not fit is an error of its own.
-  if (fd === -ENOSPC) ({ fd, log } = backend.progLoad({ ...attr, log_size: 1 << 26 }));
+  let { fd, log } = backend.progLoad({ ...attr, log_size: 1 << 20 });
+  // A log that does not fit is an error of its own: then the verdict alone counts.
+  if (fd === -ENOSPC) ({ fd, log } = backend.progLoad({ ...attr, log_level: 0, log_size: 0 }));
   if (fd >= 0) backend.close(fd);
+  if (array >= 0) backend.close(array);
   return { errno: fd < 0 ? -fd : 0, log };
 }
 
