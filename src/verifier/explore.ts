@@ -263,7 +263,7 @@ function step(env: Env): number {
 function explore(env: Env): void {
   const cutLog = (env.log.level & LOG_LEVEL2) === 0;
   const limit = env.options.limit ?? BPF_COMPLEXITY_LIMIT_INSNS;
-  const { onProgress } = env.options;
+  const { onProgress, onInsn, exhaustive } = env.options;
   let printState = false;
   let prev = -1;
   for (;;) {
@@ -278,12 +278,13 @@ function explore(env: Env): void {
     env.state.insnIdx = i;
     const aux = env.aux[i]!;
     let ends = false;
-    if (aux.prunePoint && isStateVisited(env, i)) {
+    if (aux.prunePoint && exhaustive !== true && isStateVisited(env, i)) {
       if ((env.log.level & LOG_LEVELS) !== 0)
         env.verbose(printState ? `\nfrom ${prev} to ${i}${speculativeText(env)}: safe\n` : `${i}: safe\n`);
       ends = true;
     } else {
       if (aux.jmpPoint) pushHistory(env, 0, null);
+      onInsn?.(i, env.state);
       logInsn(env, printState);
       printState = false;
       markSeen(env, i);

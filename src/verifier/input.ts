@@ -1,6 +1,7 @@
 /** What goes into a verification and what comes out. Pure data in, pure data out. */
 import type { Btf } from "../btf/index.ts";
 import type { MapDescription } from "./map-description.ts";
+import type { VerifierState } from "./state.ts";
 
 /** The target of fentry, LSM, freplace, struct_ops and their kin. */
 export interface AttachTarget {
@@ -73,6 +74,10 @@ export interface VerifierOptions {
   /** nr_cpu_ids of the kernel: what bpf_get_smp_processor_id() stays below; default 64. */
   readonly cpus?: number;
   readonly onProgress?: (processed: number) => void;
+  /** Before each instruction of each path: what the verifier claims there. Copy the state to keep it. */
+  readonly onInsn?: (insn: number, state: VerifierState) => void;
+  /** Every path is followed to its end: no state stands for another. */
+  readonly exhaustive?: boolean;
 }
 
 export interface VerifierStats {

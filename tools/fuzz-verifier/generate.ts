@@ -101,6 +101,15 @@ function goodAccesses(kind: ProgKind, write: boolean): readonly GoodAccess[] {
 const profile = findProfile("6.18")!;
 
 const SIZES = [U.BPF_B, U.BPF_H, U.BPF_W, U.BPF_DW] as const;
+/** Program types whose packets the machine models, and those without; and how many gadgets of step() need no kernel. */
+const ALONE_KINDS: readonly ProgKind[] = PROG_KINDS.filter(
+  (k) =>
+    k.type === U.BPF_PROG_TYPE_SCHED_CLS ||
+    k.type === U.BPF_PROG_TYPE_XDP ||
+    k.type === U.BPF_PROG_TYPE_SOCKET_FILTER,
+);
+const ALONE_GADGETS = 14;
+
 const BYTES: Readonly<Record<number, number>> = { [U.BPF_B]: 1, [U.BPF_H]: 2, [U.BPF_W]: 4, [U.BPF_DW]: 8 };
 const ALU_OPS = [
   U.BPF_ADD,
@@ -151,9 +160,13 @@ export class Generator {
   exits: number[] = [];
   withBtf = false;
 
-  constructor(seed: number, kind?: ProgKind) {
+  /** Only what a program does by itself: no calls but a few, so that it can run without a kernel. */
+  readonly alone: boolean;
+
+  constructor(seed: number, kind?: ProgKind, alone = false) {
     this.r = new Random(seed);
-    this.kind = kind ?? this.r.pick(PROG_KINDS);
+    this.alone = alone;
+    this.kind = kind ?? this.r.pick(alone ? ALONE_KINDS : PROG_KINDS);
   }
 
   emit(insn: Insn): number {
@@ -404,7 +417,10 @@ export class Generator {
   lookup(): void {
     const { r } = this;
     const plain = [0, 0, 1, 2, 3, 15];
-    const map = r.chance(93) ? r.pick(this.tracing() ? plain : [...plain, 17, 18]) : r.below(MAPS.length);
+    const wide = r.chance(93) || this.alone;
+    const map = wide
+      ? r.pick(this.tracing() || this.alone ? plain : [...plain, 17, 18])
+      : r.below(MAPS.length);
     const row = MAPS[map]!;
     const key = -(8 * (1 + r.below(3)));
     const k = r.chance(60) ? r.below(row.entries + 1) : this.imm();
@@ -898,8 +914,9 @@ export class Generator {
       [5, () => kfuncGadget(this)],
       [2, () => this.wild()],
     ];
-    let at = r.below(table.reduce((n, [weight]) => n + weight, 0));
-    for (const [weight, run] of table) {
+    const usable = this.alone ? table.slice(0, ALONE_GADGETS) : table;
+    let at = r.below(usable.reduce((n, [weight]) => n + weight, 0));
+    for (const [weight, run] of usable) {
       at -= weight;
       if (at < 0) return run();
     }
@@ -930,7 +947,7 @@ export class Generator {
     this.emit(asm.mov64Reg(CTX, 1));
     this.items[0]!.func = "main";
     this.regs[CTX] = { kind: "ctx" };
-    for (let n = 2 + r.below(9); n > 0; n--) this.step();
+    for (let n = 1 + r.below(r.chance(60) ? 4 : 9); n > 0; n--) this.step();
     this.end(false);
     for (let i = 0; i < this.functions.length && i < 6; i++) {
       const fn = this.functions[i]!;
@@ -945,7 +962,7 @@ export class Generator {
       this.items[start]!.func = fn.name;
     }
     for (const fn of this.functions.slice(6)) for (const ref of fn.refs) this.items[ref]!.target = 0;
-    if (r.chance(12)) this.mutate();
+    if (r.chance(9)) this.mutate();
     return {
       progType: this.kind.type,
       attachType: this.kind.attach,
