@@ -33,6 +33,7 @@ import { explainErrno } from "./rights.ts";
 import { RingbufReader } from "./ringbuf.ts";
 import { type FieldValue, packStruct, type StructLayout, StructReader } from "./struct.ts";
 import { openSyscalls, readPossibleCpus, type Syscalls } from "./syscall.ts";
+import { attachTcFilter } from "./tc-netlink.ts";
 
 /** First log buffer, and the size at which growing ends (the kernel's own limit is UINT_MAX >> 2). */
 const LOG_SIZE_FIRST = 1 << 18;
@@ -99,6 +100,10 @@ export class LinuxBackend implements Backend {
 
   readFile(path: string): Uint8Array {
     return readFileSync(path);
+  }
+
+  tcAttach(progFd: number, ifindex: number, direction: "ingress" | "egress"): (() => void) | number {
+    return attachTcFilter(this.sys, progFd, ifindex, direction);
   }
 
   /** SO_ATTACH_BPF: the socket's packets go through a program of type SOCKET_FILTER. */

@@ -66,6 +66,15 @@ describe.skipIf(live.skip)(live.title("attached programs"), () => {
     expect(linux.tc.maps).toEqual({ by_protocol: rows(o.maps["by_protocol"]!, 1) });
   });
 
+  it("tc without tcx: a filter made by netlink counts the same, until it is taken off", () => {
+    using o = load();
+    const runner = (o.backend as Kernel).openPacketRunner(o.programs["tc_filter"]!.fd);
+    if (typeof runner === "number") throw new Error(`runner: ${runner}`);
+    for (const frame of frames()) runner.run(Uint8Array.from(Buffer.from(asSeen(frame), "hex")));
+    runner.close();
+    expect(linux.netlink.maps).toEqual({ by_protocol: rows(o.maps["by_protocol"]!, 1) });
+  });
+
   it("a socket filter on a UDP socket drops, cuts and passes the same datagrams", () => {
     using o = load();
     const runner = (o.backend as Kernel).openFilterRunner(o.programs["udp_filter"]!.fd);

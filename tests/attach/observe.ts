@@ -60,6 +60,8 @@ export interface Observed {
 export interface AttachReport {
   readonly xdp: Observed;
   readonly tc: Observed;
+  /** The first filter alone, by netlink; then, with it taken off again, nothing. */
+  readonly netlink: Observed;
   readonly udp: Observed;
   readonly lookup: Observed;
 }

@@ -91,6 +91,18 @@ function tc(): Observed {
   return { passed: [], maps: { by_protocol: rows(live.maps["by_protocol"]!, 1) } };
 }
 
+function netlink(): Observed {
+  using live = load("tc_filter");
+  const { fd } = live.programs["tc_filter"]!;
+  const off = linux.tcAttach(fd, wire.own, "ingress");
+  if (typeof off === "number") throw new Error(`tc: ${off}`);
+  receive();
+  off();
+  // Nothing is counted any more.
+  receive();
+  return { passed: [], maps: { by_protocol: rows(live.maps["by_protocol"]!, 1) } };
+}
+
 function load(...programs_: string[]): ReturnType<BpfObject["load"]> {
   const object = BpfObject.open(programs);
   for (const spec of object.programList) spec.autoload = programs_.includes(spec.name);
@@ -141,5 +153,11 @@ async function lookup(): Promise<Observed> {
   return { passed: passed.sort(), maps: { by_port: rows(live.maps["by_port"]!, 1) } };
 }
 
-const report: AttachReport = { xdp: xdp(), tc: tc(), udp: await udp(), lookup: await lookup() };
+const report: AttachReport = {
+  xdp: xdp(),
+  tc: tc(),
+  netlink: netlink(),
+  udp: await udp(),
+  lookup: await lookup(),
+};
 process.stdout.write(JSON.stringify(report));
