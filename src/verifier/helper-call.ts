@@ -10,6 +10,7 @@ import type { Env } from "./env.ts";
 import { BPF_KPTR_PERCPU, BPF_RES_SPIN_LOCK, BPF_SPIN_LOCK } from "./field-types.ts";
 import { clearCallerSaved } from "./frame.ts";
 import { checkFuncArg } from "./helper-arg.ts";
+import { helperProto } from "./helper-proto.ts";
 import { checkGetFuncIp, HELPER_SPECIALS, type HelperEffects } from "./helper-special.ts";
 import {
   acquires,
@@ -28,7 +29,7 @@ import { canElideNull } from "./map-key.ts";
 import { checkMemAccess } from "./mem-access.ts";
 import { clearAllPktPointers } from "./packet-pointers.ts";
 import { markChainPrecision } from "./precision.ts";
-import type { HelperSpec, HelperUser } from "./profile.ts";
+import type { HelperSpec } from "./profile.ts";
 import { acquireReference, releaseReference, releaseToKptr } from "./references.ts";
 import { isConst, isNullScalar } from "./reg.ts";
 import { inRcuCs, inSleepable } from "./reg-kind.ts";
@@ -52,39 +53,10 @@ import {
   typeFlags,
 } from "./reg-type.ts";
 import { refineReturn } from "./retval-refine.ts";
-import { structOpsName } from "./struct-write.ts";
 
 const MAX_BPF_FUNC_REG_ARGS = 5;
 /** nr_cpu_ids where the caller does not say: what bpf_get_smp_processor_id() stays below. */
 const NR_CPU_IDS = 64;
-
-const users = new WeakMap<Env, HelperUser>();
-
-/** Who asks, as prototypes depend on it. */
-export function helperUser(env: Env): HelperUser {
-  let user = users.get(env);
-  if (user === undefined) {
-    const attached = env.attachFunc?.name ?? "";
-    const ops = structOpsName(env);
-    user = {
-      progType: env.resolvedProgType,
-      expectedAttachType: env.expectedAttachType,
-      sleepable: env.inSleepableProg,
-      bpfCapable: env.bpfCapable,
-      perfmonCapable: env.allowPtrLeaks,
-      ...(ops === "" ? {} : { structOps: `${ops}.${attached}` }),
-      ...(env.expectedAttachType === U.BPF_TRACE_ITER ? { iter: attached.replace(/^bpf_iter_/, "") } : {}),
-      ...(env.resolvedProgType === U.BPF_PROG_TYPE_LSM ? { hook: attached } : {}),
-    };
-    users.set(env, user);
-  }
-  return user;
-}
-
-/** The helper's prototype for this program, or null (get_helper_proto()). */
-export function helperSpec(env: Env, id: number): HelperSpec | null {
-  return id > 0 && id < env.profile.helperCount ? env.profile.helper(id, helperUser(env)) : null;
-}
 
 /** Region rules: what might sleep must not be called where that is forbidden. */
 function checkContext(env: Env, fn: HelperSpec, insnIdx: number): void {
@@ -139,7 +111,7 @@ export function checkHelperCall(env: Env, insnIdx: number = env.insnIdx): void {
   const id = env.slots.imm[insnIdx]!;
   const name = env.profile.helperName(id);
   if (id < 0 || id >= env.profile.helperCount) env.reject(EINVAL, `invalid func ${name}#${id}`);
-  const fn = helperSpec(env, id);
+  const fn = helperProto(env, id);
   if (fn === null) return env.reject(EINVAL, `program of this type cannot use helper ${name}#${id}`);
   if (!env.gplCompatible && fn.gplOnly)
     env.reject(EINVAL, "cannot call GPL-restricted function from non-GPL compatible program");

@@ -1,33 +1,40 @@
 /** The prototype that the program gets for a helper: get_helper_proto(). */
+
+import { BPF_PROG_TYPE_LSM, BPF_TRACE_ITER } from "../uapi/index.ts";
 import { ARG_DONTCARE } from "./arg-type.ts";
-import type { Env } from "./env.ts";
+import type { AttachFunc, Env } from "./env.ts";
 import { isHelperCall, isKfuncCall, kfuncBtf, kfuncName } from "./insn-kind.ts";
 import type { HelperSpec, HelperUser } from "./profile.ts";
 
 /** null: unknown, or not for this program. */
 export function helperProto(env: Env, id: number): HelperSpec | null {
-  return env.profile.helper(id, helperUser(env));
+  return id > 0 && id < env.profile.helperCount ? env.profile.helper(id, helperUser(env)) : null;
 }
 
-const users = new WeakMap<Env, HelperUser>();
+interface User {
+  /** env.attachFunc as it was: the control flow is checked before the target is known. */
+  readonly attachFunc: AttachFunc | null;
+  readonly user: HelperUser;
+}
 
-/** Who asks. */
-export function helperUser(env: Env): HelperUser {
-  let user = users.get(env);
-  if (user === undefined) {
-    const attach = env.attachFunc?.name ?? "";
-    user = {
-      progType: env.resolvedProgType,
-      expectedAttachType: env.expectedAttachType,
-      sleepable: env.inSleepableProg,
-      bpfCapable: env.bpfCapable,
-      perfmonCapable: env.allowPtrLeaks,
-      hook: attach,
-      iter: attach.replace(/^bpf_iter_/, ""),
-      structOps: env.structOpsMember,
-    };
-    users.set(env, user);
-  }
+const users = new WeakMap<Env, User>();
+
+/** Who asks, as prototypes depend on it. */
+function helperUser(env: Env): HelperUser {
+  const known = users.get(env);
+  if (known !== undefined && known.attachFunc === env.attachFunc) return known.user;
+  const attached = env.attachFunc?.name ?? "";
+  const user: HelperUser = {
+    progType: env.resolvedProgType,
+    expectedAttachType: env.expectedAttachType,
+    sleepable: env.inSleepableProg,
+    bpfCapable: env.bpfCapable,
+    perfmonCapable: env.allowPtrLeaks,
+    ...(env.structOpsMember === "" ? {} : { structOps: env.structOpsMember }),
+    ...(env.expectedAttachType === BPF_TRACE_ITER ? { iter: attached.replace(/^bpf_iter_/, "") } : {}),
+    ...(env.resolvedProgType === BPF_PROG_TYPE_LSM ? { hook: attached } : {}),
+  };
+  users.set(env, { attachFunc: env.attachFunc, user });
   return user;
 }
 
