@@ -55,7 +55,8 @@ export async function run(args: readonly string[]): Promise<number> {
   try {
     if (isLinuxCommand(args)) await linuxCommand(args);
     else await buildProgram().parseAsync(args, { from: "user" });
-    return OK;
+    // A command that did its work and found something wrong says so (verify).
+    return typeof process.exitCode === "number" ? process.exitCode : OK;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? OK : USAGE;
     if (!(error instanceof TsbpfError)) throw error;

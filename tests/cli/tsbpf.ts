@@ -1,6 +1,6 @@
 /** Runs the command line as a user does: the bundle, a process of its own, its streams and its exit status. */
 import { spawn } from "node:child_process";
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -11,6 +11,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const dir = mkdtempSync(join(tmpdir(), "tsbpf-bundle-"));
 afterAll(() => rmSync(dir, { recursive: true }));
 copyFileSync(join(root, "package.json"), join(dir, "package.json"));
+symlinkSync(join(root, "data"), join(dir, "data"));
 await build({ cwd: root, outDir: join(dir, "dist"), logLevel: "silent" });
 /** The command line as one file, in a folder without node_modules. */
 export const BUNDLE: string = join(dir, "dist/cli.mjs");
