@@ -2,7 +2,7 @@
  * Broken object files, type information and instructions: whatever reads them gives an error of this package within a
  * second, and nothing else.
  *
- *   npx tsx tools/fuzz-parsers.ts [--count N] [--seed FIRST] [--only elf|btf|insns] [--save DIR]
+ *   npx tsx tools/fuzz-parsers.ts [--count N] [--seed FIRST] [--only elf|btf|split|link|insns] [--save DIR]
  *
  * Input SEED is made from SEED alone. Ends in `fuzz parsers: N inputs, F failures`; exit status 1 when F > 0. A failing
  * input is described with its seed, and kept in DIR where that is given.
@@ -19,16 +19,33 @@ import {
   validate,
   validateClassic,
 } from "../src/asm/index.ts";
-import { type Btf, btfRawText, formatValue, parseBtf, parseBtfExt, parseValue } from "../src/btf/index.ts";
+import {
+  type Btf,
+  BtfBuilder,
+  BtfDumper,
+  btfRawJson,
+  btfRawText,
+  type CoreUser,
+  compareTypes,
+  convertBtf,
+  dedupBtf,
+  dumpHeader,
+  formatValue,
+  minCoreBtf,
+  parseBtf,
+  parseBtfExt,
+  parseValue,
+} from "../src/btf/index.ts";
 import { TsbpfError } from "../src/diag/index.ts";
 import { parseElf } from "../src/elf/index.ts";
 import { BpfObject, generateSkeleton, Skeleton } from "../src/loader/index.ts";
 import { RecordingBackend } from "../tests/support/recording-backend.ts";
+import { linkObjects } from "../src/linker/index.ts";
 import { sampleBtf, sampleInsns, sampleObject } from "../tests/support/samples.ts";
 import { structOpsKernelBtf, structOpsObject } from "../tests/support/struct-ops-sample.ts";
 
-export type Subject = "elf" | "btf" | "insns";
-const SUBJECTS: readonly Subject[] = ["elf", "btf", "insns"];
+export type Subject = "elf" | "btf" | "insns" | "split" | "link";
+const SUBJECTS: readonly Subject[] = ["elf", "btf", "insns", "split", "link"];
 /** An input that takes more processor time is a failure. */
 const LIMIT_MS = 1000;
 
@@ -174,6 +191,42 @@ function attempt<T>(run: () => T): T | undefined {
   }
 }
 
+/** What walks whole graphs of types: a cycle or an absurd length must end in an error there, too. */
+function walkTypes(btf: Btf): void {
+  for (const unsorted of [true, false]) attempt(() => drain(dumpHeader(btf, { unsorted })));
+  const dumper = attempt(() => new BtfDumper(btf));
+  for (let id = 0; id < Math.min(btf.typeCount, 60); id++) {
+    attempt(() => dumper?.declaration(id, "x"));
+    attempt(() => compareTypes(btf, id, btf, id));
+  }
+  attempt(() => drain(btfRawJson(btf, { pretty: true })));
+  attempt(() => convertBtf(btf, !btf.littleEndian));
+  const unique = attempt(() => dedupBtf(btf));
+  if (unique !== undefined) attempt(() => dedupBtf(unique.btf));
+  attempt(() => {
+    const builder = new BtfBuilder(btf.base);
+    builder.append(btf);
+    builder.append(btf);
+    dedupBtf(builder.toBtf());
+  });
+}
+
+function drain(pieces: Iterable<unknown>): void {
+  for (const piece of pieces) void piece;
+}
+
+function linkAll(bytes: Uint8Array, seeds: Seeds): void {
+  const input = { name: "input.o", bytes };
+  for (const good of seeds.elf) {
+    attempt(() => linkObjects([input, { name: "good.o", bytes: good }]));
+    attempt(() => linkObjects([{ name: "good.o", bytes: good }, input]));
+  }
+  const linked = linkObjects([input], { settle: true });
+  // What comes out can be read.
+  attempt(() => BpfObject.open(linked, { name: "linked" }));
+  linkObjects([{ name: "linked.o", bytes: linked }]);
+}
+
 function readInsns(bytes: Uint8Array): void {
   attempt(() => validate(bytes));
   for (const dialect of ["llvm", "kernel"] as const) {
@@ -194,8 +247,11 @@ interface Seeds {
   readonly elf: readonly Uint8Array[];
   readonly btf: readonly Uint8Array[];
   readonly insns: readonly Uint8Array[];
+  readonly split: readonly Uint8Array[];
+  readonly link: readonly Uint8Array[];
   readonly target: Btf;
   readonly structOpsTarget: Btf;
+  readonly users: readonly CoreUser[];
 }
 
 function collectSeeds(): Seeds {
@@ -210,23 +266,50 @@ function collectSeeds(): Seeds {
       code: (s.flags & 4) !== 0,
     }));
   });
+  const target = parseBtf(sampleBtf());
   return {
     elf,
     btf: sections.filter((s) => s.name === ".BTF").map((s) => s.data),
     insns: [sampleInsns(), ...sections.filter((s) => s.code && s.data.length > 0).map((s) => s.data)],
-    target: parseBtf(sampleBtf()),
     structOpsTarget: parseBtf(structOpsKernelBtf()),
+    split: [splitSample(target)],
+    link: elf,
+    target,
+    users: elf.flatMap((bytes) => {
+      const file = parseElf(bytes);
+      const [types, ext] = [".BTF", ".BTF.ext"].map((name) => file.section(name)?.data);
+      if (types === undefined || ext === undefined) return [];
+      const btf = parseBtf(types);
+      return [{ btf, ext: parseBtfExt(ext, btf) }];
+    }),
   };
+}
+
+/** The sample's types once more over the sample, and some that refer to both. */
+function splitSample(base: Btf): Uint8Array {
+  const builder = new BtfBuilder(base);
+  const delta = builder.nextId - base.startId;
+  const mapId = (id: number): number => (id === 0 ? 0 : id + delta);
+  for (let id = base.startId; id < base.typeCount; id++) builder.copy(base, id, mapId);
+  for (let id = base.startId; id < base.typeCount; id++) builder.copy(base, id, (other) => other);
+  return builder.toBytes();
 }
 
 function run(subject: Subject, input: Uint8Array, seeds: Seeds): void {
   if (subject === "elf") readObject(input, seeds.target, seeds.structOpsTarget);
   else if (subject === "insns") readInsns(input);
-  else {
+  else if (subject === "link") linkAll(input, seeds);
+  else if (subject === "split") {
+    const btf = parseBtf(input, { base: seeds.target });
+    readTypes(btf);
+    walkTypes(btf);
+  } else {
     const btf = parseBtf(input);
     readTypes(btf);
+    walkTypes(btf);
     attempt(() => parseBtf(input, { base: seeds.target }));
     attempt(() => parseBtfExt(input, btf));
+    attempt(() => minCoreBtf(btf, seeds.users));
   }
 }
 

@@ -1,8 +1,8 @@
 /** The text of a dump, in pieces, with a limit: types can be nested so that a small BTF would fill any disk. */
 import { BtfError } from "../../diag/index.ts";
 
-const LIMIT = 16 << 20;
-const LIMIT_PER_BYTE = 64;
+const LIMIT = 1 << 20;
+const LIMIT_PER_BYTE = 16;
 
 export class DumpWriter {
   #parts: string[] = [];
