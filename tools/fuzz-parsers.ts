@@ -38,9 +38,9 @@ import {
 } from "../src/btf/index.ts";
 import { TsbpfError } from "../src/diag/index.ts";
 import { parseElf } from "../src/elf/index.ts";
+import { linkObjects } from "../src/linker/index.ts";
 import { BpfObject, generateSkeleton, Skeleton } from "../src/loader/index.ts";
 import { RecordingBackend } from "../tests/support/recording-backend.ts";
-import { linkObjects } from "../src/linker/index.ts";
 import { sampleBtf, sampleInsns, sampleObject } from "../tests/support/samples.ts";
 import { structOpsKernelBtf, structOpsObject } from "../tests/support/struct-ops-sample.ts";
 
