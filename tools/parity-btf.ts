@@ -105,13 +105,14 @@ export function compileHeader(btf: Btf, scratch: string): HeaderParity {
     '#define BPF_NO_KFUNC_PROTOTYPES\n#define BPF_NO_PRESERVE_ACCESS_INDEX\n#include "header.h"\n';
   writeFileSync(join(scratch, "header.h"), header);
   writeFileSync(join(scratch, "use.c"), `${prologue}${variables.join("\n")}\n`);
-  const flags = ["-g", "-O0", "-w", "--target=bpf", "-c"];
+  // The kernel is built so.
+  const flags = ["-g", "-O0", "-w", "-funsigned-char", "--target=bpf", "-c"];
   execFileSync("clang-19", [...flags, join(scratch, "use.c"), "-o", join(scratch, "use.o")]);
   const compiled = readBtf(join(scratch, "use.o"))!;
   const differences: string[] = [];
   for (const { id, kind, tag } of rows) {
     const found = compiled.idsByName(tag).find((other) => compiled.kind(other) === kind);
-    const options = { names: stripDuplicate, anyIntName: true, forwards: true };
+    const options = { names: stripDuplicate, anyIntName: true, forwards: true, shallow: true };
     const reason =
       found === undefined ? "is not in the compiled header" : compareTypes(btf, id, compiled, found, options);
     if (reason !== undefined) differences.push(`${WORDS[kind]} ${tag} (type ${id}): ${reason}`);

@@ -21,6 +21,8 @@ export interface CompareOptions {
   readonly names?: (name: string) => string;
   /** Compilers call integers differently (`long unsigned int`, `unsigned long`): only size and sign count. */
   readonly anyIntName?: boolean;
+  /** Named structs, unions and enums below the first type count by kind and name: each is compared by itself. */
+  readonly shallow?: boolean;
   /** A struct or union that is only declared on one side is equal to one of its name. */
   readonly forwards?: boolean;
 }
@@ -84,6 +86,8 @@ class Comparison {
     const next = (x: number, y: number, step: string): void => {
       this.#work.push({ a: x, b: y, path: pair.path + step });
     };
+    const isTag = "members" in a || "values" in a;
+    if (this.#options.shallow === true && pair.path !== "" && isTag && a.name !== "") return undefined;
     if ("members" in a && "members" in b) {
       if (a.size !== b.size) return `${a.size} bytes here, ${b.size} there`;
       if (a.members.length !== b.members.length)
