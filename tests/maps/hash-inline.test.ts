@@ -103,9 +103,11 @@ describe.each([
     expect(lookup(keyOf(1))).toBe(-1n);
   });
 
-  it.skipIf(mode === "unchecked")("gives null for a key that may not be read", () => {
-    const lookup = load(engine, "context", mode);
-    space.dv.setBigUint64(ctx + 8, pointer(16), true);
-    expect(lookup(0)).toBe(-1n);
-  });
+  // Without checks such a key is whatever lies there, so there is nothing to say of it.
+  if (mode === "checked")
+    it("gives null for a key that may not be read", () => {
+      const lookup = load(engine, "context", mode);
+      space.dv.setBigUint64(ctx + 8, pointer(16), true);
+      expect(lookup(0)).toBe(-1n);
+    });
 });

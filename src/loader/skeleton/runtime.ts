@@ -309,7 +309,8 @@ function structOpsMembers({ btf }: BpfObject, spec: MapSpec): object {
   const type = btf?.type(spec.valueTypeId);
   if (btf === undefined || type === undefined || !("members" in type)) return out;
   for (const member of type.members) {
-    if (member.name === "" || member.bitSize > 0) continue;
+    // Broken type information may name two members alike: the first one counts, as in a lookup by name.
+    if (member.name === "" || member.bitSize > 0 || Object.hasOwn(out, member.name)) continue;
     const from = member.bitOffset >>> 3;
     const isPointer = btf.kind(btf.skipModifiers(member.type)) === 2;
     Object.defineProperty(
