@@ -38,7 +38,7 @@ function tagsByFunction(btf: Btf): Map<string, string[]> {
   return tags;
 }
 
-const MESSAGE = /^test_expect_(msg|regex)(_unpriv)?=(\d+)?(.*)$/s;
+const MESSAGE = /^test_expect_(msg|regex)(_unpriv)?=(?:(\d+)=)?(.*)$/s;
 
 /** `N`, `0xN`, `-N`, or a value that the runner knows by name. */
 function retvalOf(text: string): number | undefined {

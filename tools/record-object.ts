@@ -137,7 +137,17 @@ const WANTS_ENTRIES: ReadonlySet<number> = new Set([
   uapi.BPF_MAP_TYPE_DEVMAP,
   uapi.BPF_MAP_TYPE_SOCKMAP,
   uapi.BPF_MAP_TYPE_SOCKHASH,
+  uapi.BPF_MAP_TYPE_ARRAY_OF_MAPS,
+  uapi.BPF_MAP_TYPE_HASH_OF_MAPS,
 ]);
+
+/** Types that the tests' user space gives to programs whose section says none. */
+const GUESSES: readonly [section: RegExp, type: number][] = [
+  [/sk_msg/, uapi.BPF_PROG_TYPE_SK_MSG],
+  [/sk_skb/, uapi.BPF_PROG_TYPE_SK_SKB],
+  [/tracepoint/, uapi.BPF_PROG_TYPE_TRACEPOINT],
+  [/xdp|redirect_to/, uapi.BPF_PROG_TYPE_XDP],
+];
 
 function number(log: string, pattern: RegExp): number {
   const found = pattern.exec(log)?.[1];
@@ -189,6 +199,8 @@ function recordProgram(
   const spec = object.programList.find((program) => program.name === name)!;
   const insns = spec.insns.length / 8;
   only(object, spec);
+  if (spec.type === uapi.BPF_PROG_TYPE_UNSPEC)
+    spec.type = GUESSES.find(([section]) => section.test(spec.sectionName))?.[1] ?? spec.type;
   spec.flags = progFlags(expect, spec.flags);
   const caps = obj.startsWith("verifier_") ? "-SYS_ADMIN" : "full";
   const level = (expect?.log_level ?? 1) | LOG_STATS;
