@@ -1,10 +1,11 @@
 /** What is known of a program's flow before it is explored: live registers, loops; and the records that exploring fills. */
-import { Backedges } from "./backedges.ts";
+
 import type { Env } from "./env.ts";
-import { computePostorder } from "./flow.ts";
-import { computeLiveRegs } from "./live-regs.ts";
-import { computeScc } from "./scc.ts";
-import { StackLivenessRecord } from "./stack-liveness.ts";
+import { computePostorder } from "./flow/flow.ts";
+import { computeLiveRegs } from "./flow/live-regs.ts";
+import { computeScc } from "./flow/scc.ts";
+import { StackLivenessRecord } from "./flow/stack-liveness.ts";
+import { Backedges } from "./paths/backedges.ts";
 
 /**
  * After the control flow was checked. `params`: how many arguments the helper or kfunc called at an instruction takes,

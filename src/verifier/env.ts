@@ -5,12 +5,12 @@
 import type { Slots } from "../asm/index.ts";
 import type { Btf } from "../btf/index.ts";
 import { InternalError } from "../diag/index.ts";
-import { useSingleValues } from "./bounds.ts";
 import type { LineInfo, VerifierInput, VerifierOptions } from "./input.ts";
 import type { MapDescription } from "./map-description.ts";
+import { useSingleValues } from "./numbers/bounds.ts";
 import type { Profile } from "./profile.ts";
-import type { RegState } from "./reg.ts";
-import { type FuncState, type HistoryEntry, VerifierState } from "./state.ts";
+import type { RegState } from "./state/reg.ts";
+import { type FuncState, type HistoryEntry, VerifierState } from "./state/state.ts";
 
 /** The program is rejected: thrown by Env.reject, caught in verify(). Speculative paths catch it too. */
 export class Rejection extends Error {

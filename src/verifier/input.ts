@@ -1,7 +1,7 @@
 /** What goes into a verification and what comes out. Pure data in, pure data out. */
 import type { Btf } from "../btf/index.ts";
 import type { MapDescription } from "./map-description.ts";
-import type { VerifierState } from "./state.ts";
+import type { VerifierState } from "./state/state.ts";
 
 /** The target of fentry, LSM, freplace, struct_ops and their kin. */
 export interface AttachTarget {

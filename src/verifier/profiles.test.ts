@@ -23,10 +23,10 @@ import {
   KF_ACQUIRE,
   KF_RET_NULL,
 } from "../uapi/index.ts";
-import { ARG_CONST_MAP_PTR, ARG_PTR_TO_MAP_KEY, RET_PTR_TO_MAP_VALUE_OR_NULL } from "./arg-type.ts";
+import { ARG_CONST_MAP_PTR, ARG_PTR_TO_MAP_KEY, RET_PTR_TO_MAP_VALUE_OR_NULL } from "./calls/arg-type.ts";
 import type { HelperUser, Profile } from "./profile.ts";
 import { findProfile, PROFILE_NAMES } from "./profiles.ts";
-import { PTR_TO_PACKET, SCALAR_VALUE } from "./reg-type.ts";
+import { PTR_TO_PACKET, SCALAR_VALUE } from "./state/reg-type.ts";
 
 const root = (progType: number, expectedAttachType = 0, more: Partial<HelperUser> = {}): HelperUser => ({
   progType,

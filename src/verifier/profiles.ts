@@ -23,10 +23,10 @@ import {
   parseKfuncFlags,
   rulesOf,
 } from "../uapi/index.ts";
-import * as argTypes from "./arg-type.ts";
-import { kfuncHook } from "./kfunc-hook.ts";
+import * as argTypes from "./calls/arg-type.ts";
+import { kfuncHook } from "./calls/kfunc-hook.ts";
 import type { CtxAccess, HelperSpec, HelperUser, KfuncSpec, Profile } from "./profile.ts";
-import * as regTypes from "./reg-type.ts";
+import * as regTypes from "./state/reg-type.ts";
 
 export const PROFILE_NAMES: readonly string[] = ["6.1", "6.12", "6.18"];
 export const DEFAULT_PROFILE = "6.18";

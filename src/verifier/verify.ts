@@ -4,21 +4,21 @@ import type { Btf } from "../btf/index.ts";
 import * as U from "../uapi/index.ts";
 import { isGplCompatible } from "../uapi/index.ts";
 import { prepareAnalysis } from "./analysis.ts";
-import { checkAttach } from "./attach.ts";
-import { checkBtfInfo, checkFuncInfoEarly } from "./btf-info.ts";
-import { checkCfg } from "./cfg.ts";
+import { callParams } from "./calls/helper-proto.ts";
 import { Env, type InsnAux, Rejection } from "./env.ts";
-import { exploreAll } from "./explore.ts";
-import { markFastcallPatterns, shrinkFastcallStacks } from "./fastcall.ts";
-import { callParams } from "./helper-proto.ts";
+import { checkCfg } from "./flow/cfg.ts";
+import { markFastcallPatterns, shrinkFastcallStacks } from "./flow/fastcall.ts";
+import { checkMaxStackDepth } from "./flow/stack-depth.ts";
+import { addSubprogsAndKfuncs, checkSubprogs } from "./flow/subprog.ts";
 import type { VerifierInput, VerifierOptions, VerifierResult } from "./input.ts";
-import { checkLoad, fixedAttachType } from "./load-checks.ts";
-import { newLog, printStats } from "./log.ts";
+import { newLog, printStats } from "./log/log.ts";
+import { exploreAll } from "./paths/explore.ts";
 import type { Profile } from "./profile.ts";
-import { resolvePseudoLdImm64 } from "./resolve.ts";
+import { checkAttach } from "./program/attach.ts";
+import { checkBtfInfo, checkFuncInfoEarly } from "./program/btf-info.ts";
+import { checkLoad, fixedAttachType } from "./program/load-checks.ts";
+import { resolvePseudoLdImm64 } from "./program/resolve.ts";
 import { rewrite } from "./rewrite.ts";
-import { checkMaxStackDepth } from "./stack-depth.ts";
-import { addSubprogsAndKfuncs, checkSubprogs } from "./subprog.ts";
 
 function newAux(): InsnAux {
   return {

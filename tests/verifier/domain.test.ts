@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { boundsSync, brokenInvariant } from "../../src/verifier/bounds.ts";
-import * as int64 from "../../src/verifier/int64.ts";
+import { boundsSync, brokenInvariant } from "../../src/verifier/numbers/bounds.ts";
+import * as int64 from "../../src/verifier/numbers/int64.ts";
+import * as tnum from "../../src/verifier/numbers/tnum.ts";
 import {
   coerceSubregToSizeSx,
   coerceToSize,
@@ -8,8 +9,7 @@ import {
   markConstScalar,
   newUnknown,
   zext32To64,
-} from "../../src/verifier/reg-ops.ts";
-import * as tnum from "../../src/verifier/tnum.ts";
+} from "../../src/verifier/state/reg-ops.ts";
 import {
   allows,
   type BigTnum,

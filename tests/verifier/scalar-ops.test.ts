@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { boundsSync, brokenInvariant } from "../../src/verifier/bounds.ts";
-import type { RegState } from "../../src/verifier/reg.ts";
-import { zext32To64 } from "../../src/verifier/reg-ops.ts";
-import * as ops from "../../src/verifier/scalar-ops.ts";
-import * as tnum from "../../src/verifier/tnum.ts";
+import { boundsSync, brokenInvariant } from "../../src/verifier/numbers/bounds.ts";
+import * as ops from "../../src/verifier/numbers/scalar-ops.ts";
+import * as tnum from "../../src/verifier/numbers/tnum.ts";
+import type { RegState } from "../../src/verifier/state/reg.ts";
+import { zext32To64 } from "../../src/verifier/state/reg-ops.ts";
 import { allows, type BigReg, bigSync, fromBig, Samples, s64, toBig, u32, u64 } from "./slow-domain.ts";
 
 type Op = (dst: RegState, src: RegState) => void;

@@ -1,6 +1,6 @@
 /** The abstract domain in BigInt, as its definitions read: what the int32 pairs of src/verifier must equal. */
-import { fromBigInt, hi, toS64, toU64 } from "../../src/verifier/int64.ts";
-import { RegState } from "../../src/verifier/reg.ts";
+import { fromBigInt, hi, toS64, toU64 } from "../../src/verifier/numbers/int64.ts";
+import { RegState } from "../../src/verifier/state/reg.ts";
 
 export const M64: bigint = (1n << 64n) - 1n;
 const M32 = (1n << 32n) - 1n;

@@ -1,9 +1,9 @@
 /** Calls of helpers and kernel functions with arguments that fit, mostly. */
 import * as asm from "../../src/asm/index.ts";
 import * as U from "../../src/uapi/index.ts";
-import * as A from "../../src/verifier/arg-type.ts";
+import * as A from "../../src/verifier/calls/arg-type.ts";
 import { findProfile } from "../../src/verifier/profiles.ts";
-import { baseType, mayBeNull } from "../../src/verifier/reg-type.ts";
+import { baseType, mayBeNull } from "../../src/verifier/state/reg-type.ts";
 import { NONE, type Reg, SCALAR } from "./builder.ts";
 import type { Generator } from "./generate.ts";
 import { MAPS } from "./world.ts";

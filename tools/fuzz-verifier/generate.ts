@@ -7,7 +7,7 @@ import type { Insn } from "../../src/asm/index.ts";
 import * as asm from "../../src/asm/index.ts";
 import * as U from "../../src/uapi/index.ts";
 import { findProfile } from "../../src/verifier/profiles.ts";
-import { SCALAR_VALUE } from "../../src/verifier/reg-type.ts";
+import { SCALAR_VALUE } from "../../src/verifier/state/reg-type.ts";
 import { Random } from "../fuzz-isa/random.ts";
 import { type Item, type Kind, NONE, type Reg, SCALAR, type Shape } from "./builder.ts";
 import { callGadget, kfuncGadget } from "./calls.ts";

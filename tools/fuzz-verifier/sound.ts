@@ -2,9 +2,9 @@
 import { decodeSlots, encode } from "../../src/asm/index.ts";
 import type { Btf } from "../../src/btf/index.ts";
 import { verify } from "../../src/verifier/index.ts";
-import { toS64, toU64 } from "../../src/verifier/int64.ts";
+import { toS64, toU64 } from "../../src/verifier/numbers/int64.ts";
 import { findProfile } from "../../src/verifier/profiles.ts";
-import type { RegState } from "../../src/verifier/reg.ts";
+import type { RegState } from "../../src/verifier/state/reg.ts";
 import {
   baseType,
   mayBeNull,
@@ -15,8 +15,8 @@ import {
   PTR_TO_PACKET_END,
   PTR_TO_STACK,
   SCALAR_VALUE,
-} from "../../src/verifier/reg-type.ts";
-import { STACK_SPILL, type VerifierState } from "../../src/verifier/state.ts";
+} from "../../src/verifier/state/reg-type.ts";
+import { STACK_SPILL, type VerifierState } from "../../src/verifier/state/state.ts";
 import type { ProgKind } from "./generate.ts";
 import {
   CTX_BASE,
