@@ -83,6 +83,9 @@ export async function measureVerifier(options: Options): Promise<VerifierRow[]> 
 const NOT_MEMORY_SAFETY =
   /back-edge|infinite loop|too large|too many|too complex|unreachable|not sleepable|GPL|not supported|unsupported|unknown func|not allowed in|calling kernel function|is not allowed|must be|should have been|At program exit|cannot find|does not support|Caller passes|not found|Tracing|recursive|invalid kernel function|tail_calls/;
 
+/** ENOENT and ENOSPC: the recording machine hid a symbol, or its log was full. Neither says anything of the program. */
+const NOT_A_VERDICT: ReadonlySet<number> = new Set([2, 28]);
+
 interface Figures {
   annotated: [number, number];
   k612: [number, number];
@@ -131,6 +134,7 @@ export function figures(rows: readonly VerifierRow[]): Figures {
         r.mode !== "unpriv" &&
         rejected.get(`${r.obj} ${r.prog}`) ===
           rows.filter((x) => x.obj === r.obj && x.prog === r.prog && x.mode !== "unpriv").length &&
+        !NOT_A_VERDICT.has(r.want.errno) &&
         !NOT_MEMORY_SAFETY.test(r.want.message),
     ),
   };
