@@ -1,9 +1,14 @@
 /** A generated program as data: what a kernel and our verifier are given, and what a regression file holds. */
 import { encode, type Insn } from "../../src/asm/index.ts";
 import type { Backend } from "../../src/backend/index.ts";
-import { ENOSPC } from "../../src/uapi/index.ts";
+import {
+  BPF_MAP_TYPE_CPUMAP,
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_PROG_ARRAY,
+  ENOSPC,
+} from "../../src/uapi/index.ts";
 import type { VerifierInput } from "../../src/verifier/index.ts";
-import { MAPS, type World } from "./world.ts";
+import type { World } from "./world.ts";
 
 export interface FuncAt {
   /** An instruction (not slot) index. */
@@ -24,7 +29,11 @@ export interface FuzzProgram {
 }
 
 const LD_IMM64 = 0x18;
-const PROG_ARRAY = MAPS.findIndex((row) => row.name === "progs");
+const HOLDS_PROGRAMS: ReadonlySet<number> = new Set([
+  BPF_MAP_TYPE_PROG_ARRAY,
+  BPF_MAP_TYPE_DEVMAP,
+  BPF_MAP_TYPE_CPUMAP,
+]);
 
 /** Slots before each instruction. */
 function slotsOf(insns: readonly Insn[]): number[] {
@@ -65,25 +74,27 @@ export interface KernelVerdict {
   readonly log: string;
 }
 
-/** A program array takes after the first program that uses it: each program gets a new one. */
-function freshProgArray(program: FuzzProgram, world: World, backend: Backend): number {
-  const uses = program.insns.some(
-    (insn) => insn.op === LD_IMM64 && insn.src === 1 && insn.imm === PROG_ARRAY,
-  );
-  if (!uses) return -1;
-  const row = world.maps[PROG_ARRAY]!;
-  return backend.mapCreate({
-    map_type: row.type,
-    key_size: row.keySize,
-    value_size: row.valueSize,
-    max_entries: row.maxEntries,
-  });
+/** Maps that may hold programs take after the first one that uses them: each program gets new ones. Map index -> fd. */
+function freshMaps(program: FuzzProgram, world: World, backend: Backend): Map<number, number> {
+  const fresh = new Map<number, number>();
+  for (const { op, src, imm } of program.insns) {
+    const row = op === LD_IMM64 && src === 1 ? world.maps[imm] : undefined;
+    if (row === undefined || fresh.has(imm) || !HOLDS_PROGRAMS.has(row.type)) continue;
+    const fd = backend.mapCreate({
+      map_type: row.type,
+      key_size: row.keySize,
+      value_size: row.valueSize,
+      max_entries: row.maxEntries,
+    });
+    if (fd >= 0) fresh.set(imm, fd);
+  }
+  return fresh;
 }
 
 /** Loads the program and unloads it at once. */
 export function loadOnKernel(program: FuzzProgram, world: World, backend: Backend, level = 1): KernelVerdict {
-  const array = freshProgArray(program, world, backend);
-  const fdOf = (map: number): number => (map === PROG_ARRAY && array >= 0 ? array : (world.fds[map] ?? -1));
+  const fresh = freshMaps(program, world, backend);
+  const fdOf = (map: number): number => fresh.get(map) ?? world.fds[map] ?? -1;
   const insns = encode(
     program.insns.map((insn) =>
       insn.op === LD_IMM64 && (insn.src === 1 || insn.src === 2)
@@ -112,7 +123,7 @@ export function loadOnKernel(program: FuzzProgram, world: World, backend: Backen
   // A log that does not fit is an error of its own: then the verdict alone counts.
   if (fd === -ENOSPC) ({ fd, log } = backend.progLoad({ ...attr, log_level: 0, log_size: 0 }));
   if (fd >= 0) backend.close(fd);
-  if (array >= 0) backend.close(array);
+  for (const map of fresh.values()) backend.close(map);
   return { errno: fd < 0 ? -fd : 0, log };
 }
 
