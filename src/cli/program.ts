@@ -6,6 +6,7 @@ import { btfCommand } from "./btf.ts";
 import { disasmCommand } from "./disasm.ts";
 import { featureCommand } from "./feature.ts";
 import { filterCommand } from "./filter.ts";
+import { genCommand } from "./gen.ts";
 import { isLinuxCommand, linuxCommand } from "./linux-commands.ts";
 import { mapCommand } from "./map.ts";
 import { endQuietlyOnClosedPipe, printError, UsageError } from "./output.ts";
@@ -29,6 +30,7 @@ function buildProgram(): Command {
     progCommand(),
     mapCommand(),
     btfCommand(),
+    genCommand(),
     asmCommand(),
     disasmCommand(),
     filterCommand(),
